@@ -15,18 +15,34 @@ _HOME = {
     "TooLarge": "errors",
     "DiscreteLaw": "laws", "as_law": "laws",
     "Source": "sources", "as_source": "sources", "from_samples": "sources", "from_grid": "sources",
-    "solve": "solve", "Solution": "solve",
+    "solve": "solution", "Solution": "solution",
     "certify": "certificate", "Certificate": "certificate",
     "shannon_lower_bound": "closed_forms", "gaussian_upper_bound": "closed_forms",
-    "critical_epsilon": "backward_heat", "critical_distortion": "backward_heat",
-    "backward_heat": "backward_heat", "HeatPath": "backward_heat",
+    "critical_epsilon": "backward", "critical_distortion": "backward",
+    "backward_heat": "backward", "HeatPath": "backward",
     "blahut_arimoto": "reconstruction",
-    "SchrodingerBridge": "bridge", "sinkhorn": "sinkhorn", "sinkhorn_divergence": "sinkhorn",
+    "SchrodingerBridge": "bridge", "sinkhorn": "transport", "sinkhorn_divergence": "transport",
     "sample": "sampler", "Ensemble": "sampler",
     "tec_account": "tec", "TECAccount": "tec",
     "rd_curve": "curve", "rd_curves": "curve", "RDCurve": "curve",
     "reference_table": "reference",
 }
-_MODULES = ("neural", "testing", "plots")
+_MODULES = ("neural", "plots", "sources", "testing")
 
-__all__ = ["__version__", "sources", *_HOME, *_MODULES]
+__all__ = ["__version__", *_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(f"heatrd.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"heatrd.{name}")
+    else:
+        raise AttributeError(f"module 'heatrd' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
