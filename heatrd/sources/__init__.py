@@ -1,5 +1,39 @@
 """Sources: the laws μ whose rate–distortion function is asked for."""
 
 from heatrd.sources.base import Source, Source1D
+from heatrd.sources.discrete import Atoms
+from heatrd.sources.gaussian import Gaussian, GaussianMixture
+from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
+from heatrd.sources.scipy_adaptor import ScipySource
+from heatrd.sources.univariate import (
+    BernoulliGaussian,
+    Exponential,
+    GeneralizedGaussian,
+    Laplace,
+    Logistic,
+    StudentT,
+    Triangular,
+    Uniform,
+)
 
-__all__ = ["Source", "Source1D"]
+__all__ = [
+    "Atoms",
+    "BernoulliGaussian",
+    "Exponential",
+    "Gaussian",
+    "GaussianMixture",
+    "GeneralizedGaussian",
+    "Laplace",
+    "Logistic",
+    "ScipySource",
+    "Source",
+    "Source1D",
+    "StudentT",
+    "Triangular",
+    "Uniform",
+    "as_source",
+    "register",
+    "register_converter",
+    "source_names",
+    "source_parameters",
+]

@@ -1,0 +1,317 @@
+"""scipy.stats distributions as sources.
+
+A frozen distribution is split into shapes, loc and scale, and the standard variate is asked, so the scale robustness of `LocationScale` carries over.
+Distributions that heatrd has in closed form (norm, uniform, laplace, gennorm, logistic, triang, expon, t) become those classes.
+
+Tail points come from ``isf``/``ppf`` only when the numerically integrated tail confirms them; many scipy distributions compute
+``isf(q)`` as ``ppf(1 − q)``, which knows nothing below q ≈ 1e-16. Otherwise the tail of the density is integrated in the log domain
+and the point found by bisection.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import integrate, stats
+
+from heatrd.errors import InvalidInput
+from heatrd.sources import _checks
+from heatrd.sources._tails import tail_point
+from heatrd.sources.base import FloatArray, Source
+from heatrd.sources.gaussian import Gaussian, GaussianMixture
+from heatrd.sources.univariate import (
+    Exponential,
+    GeneralizedGaussian,
+    Laplace,
+    LocationScale,
+    Logistic,
+    StudentT,
+    Triangular,
+    Uniform,
+)
+
+__all__ = ["NewStyleSource", "ScipySource", "from_frozen", "from_new_style"]
+
+#: standard points where a density has a kink, jump or pole inside its support, by scipy name
+_BREAKPOINTS: dict[str, Callable[..., tuple[float, ...]]] = {
+    "crystalball": lambda beta, m: (-beta,),
+    "dgamma": lambda a: (0.0,),
+    "dweibull": lambda c: (0.0,),
+    "dpareto_lognorm": lambda *_: (),
+    "laplace_asymmetric": lambda kappa: (0.0,),
+    "loglaplace": lambda c: (1.0,),
+    "trapezoid": lambda c, d: (c, d),
+    "irwinhall": lambda n: tuple(float(i) for i in range(1, int(n))),
+    "truncexpon": lambda *_: (),
+    "kstwobign": lambda *_: (),
+}
+
+
+class _Adapted(LocationScale):
+    """Shared part of the adaptors: safe tails, safe numbers."""
+
+    _tail_cache: dict[float, tuple[float, float]]
+
+    def _raw_logpdf(self, z: FloatArray) -> FloatArray:
+        raise NotImplementedError
+
+    def _raw_quantiles(self, mass: float) -> tuple[float, float]:
+        raise NotImplementedError
+
+    def _z_logpdf(self, z: FloatArray) -> FloatArray:
+        low, high = self._z_support()
+        value = np.asarray(_quiet(self._raw_logpdf, z), dtype=np.float64)
+        return np.where((z >= low) & (z <= high) & ~np.isnan(value), value, -np.inf)
+
+    def _z_tail_cut(self, mass: float) -> tuple[float, float]:
+        if mass not in self._tail_cache:
+            a, b = _quiet(self._raw_quantiles, mass)
+            self._tail_cache[mass] = (self._tail(float(a), mass, -1), self._tail(float(b), mass, +1))
+        return self._tail_cache[mass]
+
+    def _tail(self, guess: float, mass: float, side: int) -> float:
+        """Confirm or replace a quantile; a finite end of the support is returned itself when the cut is close to it."""
+        end = self._z_support()[0 if side < 0 else 1]
+        std = np.sqrt(self._z_variance())
+        confirmed = np.isfinite(guess) and not abs(np.log(mass) - self._log_tail(guess, side)) > 1e-6
+        cut = guess if confirmed else self._bisect_tail(np.log(mass), side)
+        return end if np.isfinite(end) and abs(cut - end) < 1e-2 * std else cut
+
+    def _bisect_tail(self, log_mass: float, side: int) -> float:
+        mean, std = self._z_mean(), float(np.sqrt(self._z_variance()))
+        end = self._z_support()[0 if side < 0 else 1]
+        reach = std
+        while np.isinf(end) and self._log_tail(mean + side * reach, side) > log_mass and reach < 1e300 * std:
+            reach *= 2.0
+        outer = mean + side * reach if np.isinf(end) else end
+        low, high = (outer, mean) if side < 0 else (mean, outer)
+        return tail_point(lambda t: np.array([self._log_tail(u, side) for u in t]), log_mass, low, high, side=side)
+
+    def _log_tail(self, z: float, side: int) -> float:
+        """Log of the density's integral beyond ``z``, by quadrature of exp(log f − log f(z)) on the tail's own length scale."""
+        end = self._z_support()[0 if side < 0 else 1]
+        if side * (end - z) <= 0:
+            return -np.inf
+
+        def log_density(t: float) -> float:
+            return float(self._z_logpdf(np.asarray(t)))
+
+        std = float(np.sqrt(self._z_variance()))
+        top = log_density(z)
+        if not np.isfinite(top):  # the density underflows (or has a pole): no opinion
+            return np.nan
+        step = 1e-4 * max(abs(z - self._z_mean()), std)
+        slope = (log_density(z + side * step) - top) / step if side * (end - z) > step else 0.0
+        length = min(1.0 / max(-slope, 1e-3 / std) if np.isfinite(slope) else step, abs(end - z))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            total = integrate.quad(
+                lambda s: np.exp(min(log_density(z + side * length * s) - top, 700.0)),
+                0.0, abs(end - z) / length, limit=200, epsrel=1e-9,
+            )[0]
+        return float(top + np.log(length) + np.log(total)) if total > 0 else -np.inf
+
+
+class ScipySource(_Adapted):
+    """A continuous distribution of scipy.stats by name.
+
+    Parameters
+    ----------
+    distribution : str or rv_continuous
+        scipy name such as ``"gamma"``, or an instance of a user's own ``rv_continuous`` subclass.
+    loc, scale : float
+        Location and scale.
+    **shapes : float
+        Shape parameters by scipy's names.
+
+    Raises
+    ------
+    InvalidInput
+        Unknown name or parameter, parameters outside the distribution's domain, infinite variance.
+    """
+
+    def __init__(self, distribution: Any = "norm", loc: float = 0.0, scale: float = 1.0, **shapes: float) -> None:
+        self._dist = distribution if isinstance(distribution, stats.rv_continuous) else _scipy_distribution(distribution)
+        self._key = distribution
+        self.name = f"scipy:{self._dist.name}"
+        self._shapes = _shape_values(self._dist, shapes, self.name)
+        self._shape_names = _shape_names(self._dist)
+        if not np.all(_quiet(self._dist._argcheck, *self._shapes)):
+            given = ", ".join(f"{k}={v:g}" for k, v in zip(self._shape_names, self._shapes))
+            raise InvalidInput(f"{self.name}: parameters {given} are outside the distribution's domain")
+        self._ends = tuple(float(e) for e in _quiet(self._dist.support, *self._shapes))
+        mean, variance = (float(v) for v in _quiet(self._dist.stats, *self._shapes, moments="mv"))
+        if not (np.isfinite(mean) and np.isfinite(variance)):
+            raise InvalidInput(f"{self.name}: the variance is infinite or undefined; R(D) needs a finite variance")
+        if not variance > 0:
+            raise InvalidInput(f"{self.name}: the variance is {variance:g}; need a positive variance")
+        self._mean, self._variance = mean, variance
+        self._tail_cache = {}
+        self._set(loc, scale)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        shapes = dict(zip(self._shape_names, self._shapes))
+        return {"distribution": self._key, **shapes, "loc": self.loc, "scale": self.scale}
+
+    def _raw_logpdf(self, z: FloatArray) -> FloatArray:
+        return self._dist.logpdf(z, *self._shapes)
+
+    def _z_cdf(self, z: FloatArray) -> FloatArray:
+        return np.asarray(_quiet(self._dist.cdf, z, *self._shapes))
+
+    def _raw_quantiles(self, mass: float) -> tuple[float, float]:
+        return self._dist.ppf(mass, *self._shapes), self._dist.isf(mass, *self._shapes)
+
+    def _z_sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+        return np.asarray(_quiet(self._dist.rvs, *self._shapes, size=n, random_state=rng))
+
+    def _z_mean(self) -> float:
+        return self._mean
+
+    def _z_variance(self) -> float:
+        return self._variance
+
+    def _z_support(self) -> tuple[float, float]:
+        return self._ends[0], self._ends[1]
+
+    def _z_breakpoints(self) -> Sequence[float]:
+        if hasattr(self._dist, "_hbins"):  # rv_histogram
+            return tuple(float(b) for b in self._dist._hbins[1:-1])
+        return _BREAKPOINTS.get(self._dist.name, lambda *_: ())(*self._shapes)
+
+    def critical_epsilon(self) -> float | None:
+        if np.isfinite(self._ends).any() or self.breakpoints:
+            return 0.0
+        return None
+
+
+class NewStyleSource(_Adapted):
+    """A scipy.stats distribution of the new interface (``scipy.stats.Normal(mu=…)``, ``make_distribution(…)()``)."""
+
+    def __init__(self, distribution: Any) -> None:
+        self._dist = distribution
+        self.name = f"scipy:{type(distribution).__name__}"
+        if np.shape(_quiet(distribution.mean)) not in ((), (1,)):
+            raise InvalidInput(f"{self.name}: array parameters; need a single distribution")
+        mean, variance = float(np.squeeze(_quiet(distribution.mean))), float(np.squeeze(_quiet(distribution.variance)))
+        if not (np.isfinite(mean) and np.isfinite(variance) and variance > 0):
+            raise InvalidInput(f"{self.name}: the variance is {variance:g}; R(D) needs a finite positive variance")
+        self._mean, self._variance = mean, variance
+        self._ends = tuple(float(np.squeeze(e)) for e in _quiet(distribution.support))
+        self._tail_cache = {}
+        self._set(0.0, 1.0)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return {"distribution": self._dist}
+
+    def _raw_logpdf(self, z: FloatArray) -> FloatArray:
+        return np.real(self._dist.logpdf(z))
+
+    def _z_cdf(self, z: FloatArray) -> FloatArray:
+        return np.asarray(_quiet(self._dist.cdf, z))
+
+    def _raw_quantiles(self, mass: float) -> tuple[float, float]:
+        return float(np.squeeze(self._dist.icdf(mass))), float(np.squeeze(self._dist.iccdf(mass)))
+
+    def _z_sample(self, n: int, rng: np.random.Generator) -> FloatArray:
+        return np.asarray(self._dist.sample(n, rng=rng)).reshape(n)
+
+    def _z_mean(self) -> float:
+        return self._mean
+
+    def _z_variance(self) -> float:
+        return self._variance
+
+    def _z_support(self) -> tuple[float, float]:
+        return self._ends[0], self._ends[1]
+
+    def critical_epsilon(self) -> float | None:
+        return 0.0 if np.isfinite(self._ends).any() else None
+
+
+def from_frozen(frozen: Any) -> Source:
+    """Turn a frozen ``rv_continuous`` into heatrd's own class where it has one, else into a `ScipySource`."""
+    dist = frozen.dist
+    shapes, loc, scale = dist._parse_args(*frozen.args, **frozen.kwds)
+    values = [_checks.finite(v, n, f"scipy:{dist.name}") for v, n in zip(shapes, _shape_names(dist))]
+    loc = _checks.finite(loc, "loc", f"scipy:{dist.name}")
+    scale = _checks.positive(scale, "scale", f"scipy:{dist.name}")
+    own = _closed_form(dist, values, loc, scale)
+    if own is not None:
+        return own
+    key = dist.name if type(dist) is type(getattr(stats, dist.name or "", None)) else dist
+    return ScipySource(key, loc=loc, scale=scale, **dict(zip(_shape_names(dist), values)))
+
+
+def from_new_style(dist: Any) -> Source:
+    """Turn a new-interface distribution into a source."""
+    name = type(dist).__name__
+    if name == "Normal":
+        sigma = _checks.positive(dist.sigma, "sigma", "Normal")
+        return Gaussian(_checks.finite(dist.mu, "mu", "Normal"), sigma**2)
+    if name == "Uniform":
+        return Uniform(dist.a, dist.b)
+    if name == "Logistic" and not hasattr(dist, "mu"):
+        return Logistic()
+    if name == "Mixture" and all(type(c).__name__ == "Normal" for c in dist.components):
+        means = [float(np.squeeze(c.mu)) for c in dist.components]
+        variances = [float(np.squeeze(c.sigma)) ** 2 for c in dist.components]
+        return GaussianMixture(dist.weights, means, variances)
+    return NewStyleSource(dist)
+
+
+def _closed_form(dist: Any, shapes: Sequence[float], loc: float, scale: float) -> Source | None:
+    if type(dist) is not type(getattr(stats, dist.name or "", None)):
+        return None
+    match dist.name:
+        case "norm":
+            return Gaussian(loc, _checks.variance_of_scale(scale, "norm"))
+        case "uniform":
+            return Uniform(loc, loc + scale)
+        case "laplace":
+            return Laplace(loc, scale)
+        case "gennorm":
+            return GeneralizedGaussian(shapes[0], scale, loc)
+        case "logistic":
+            return Logistic(loc, scale)
+        case "triang":
+            return Triangular(loc, loc + shapes[0] * scale, loc + scale)
+        case "expon":
+            return Exponential(scale, loc)
+        case "t":
+            return StudentT(shapes[0], loc, scale)
+    return None
+
+
+def _scipy_distribution(name: Any) -> Any:
+    dist = getattr(stats, str(name), None)
+    if not isinstance(dist, stats.rv_continuous):
+        raise InvalidInput(f"scipy:{name} is not a continuous distribution of scipy.stats")
+    return dist
+
+
+def _shape_names(dist: Any) -> list[str]:
+    return [s.strip() for s in dist.shapes.split(",")] if dist.shapes else []
+
+
+def _shape_values(dist: Any, given: Mapping[str, Any], what: str) -> list[float]:
+    names = _shape_names(dist)
+    for key in given:
+        if key not in names:
+            raise InvalidInput(f"{what}: unknown parameter {key!r}; it takes {', '.join([*names, 'loc', 'scale'])}")
+    missing = [n for n in names if n not in given]
+    if missing:
+        raise InvalidInput(f"{what}: parameter {missing[0]!r} is missing; it takes {', '.join([*names, 'loc', 'scale'])}")
+    return [_checks.finite(given[n], n, what) for n in names]
+
+
+def _quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call scipy without its floating-point and integration warnings."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return function(*args, **kwargs)
