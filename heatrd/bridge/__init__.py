@@ -1,0 +1,5 @@
+"""The Schrödinger bridge: potentials, density path, control and velocity at any (t, x) (DESIGN (4))."""
+
+from heatrd.bridge.schrodinger import SchrodingerBridge
+
+__all__ = ["SchrodingerBridge"]
