@@ -1,0 +1,240 @@
+"""a certified rate-distortion curve, as a table and a picture
+
+examples:
+  heatrd curve laplace --plot laplace.png
+  heatrd curve uniform laplace gaussian --unit bit --x snr_db --plot three.pdf
+  heatrd curve gennorm --param beta=0.8 --rates 0.5,1,2 --json
+  heatrd curve --samples x.npy --method kde --plot mine.png --view excess
+
+Each row is proved: rate_lower <= R(distortion) <= rate. The picture shows the curve with its certified band,
+the Shannon lower bound and the Gaussian upper bound; --view excess draws the distance to the Shannon bound
+on a log scale, --view atoms the reconstruction law as epsilon varies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import heatrd
+from heatrd.cli._output import (
+    NATS_PER,
+    add_output_arguments,
+    add_unit_argument,
+    check_output_files,
+    numbers,
+    print_json,
+    print_table,
+    progress_wanted,
+    save_picture,
+    write_columns,
+)
+from heatrd.cli._sources import NamedSource, add_source_arguments, read_sources
+from heatrd.errors import InvalidInput, NotConverged
+
+__all__ = ["add_arguments", "run"]
+
+VIEWS = ("curve", "excess", "atoms")
+COLUMNS = ("epsilon", "distortion", "snr_db", "rate", "rate_lower", "shannon_lower_bound", "gaussian_upper_bound")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One source, its curve as far as it was finished, and the reason why it was not, if any."""
+
+    named: NamedSource
+    curve: Any
+    complaint: str | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``heatrd curve``."""
+    add_source_arguments(parser, several=True)
+    group = parser.add_argument_group("range (default: from zero rate to high rate)").add_mutually_exclusive_group()
+    group.add_argument("--distortions", metavar="D,D,...", help="solve at these distortions")
+    group.add_argument("--rates", metavar="R,R,...", help="solve at these rates, in --unit")
+    parser.add_argument("--tol", type=float, default=1e-6, help="width of the certified band, nats (default: 1e-6)")
+    parser.add_argument("--rows", type=int, default=24, help="rows shown of a long table (0: all; default: 24)")
+    parser.add_argument("--workers", type=int, metavar="N", help="solve points in N processes")
+    parser.add_argument("--checkpoint", metavar="DIR", help="keep finished points here, and resume from them")
+    parser.add_argument("--x", choices=("distortion", "snr_db"), default="distortion", help="horizontal axis")
+    parser.add_argument("--view", choices=VIEWS, default="curve", help="what to draw")
+    add_unit_argument(parser)
+    add_output_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, print, draw and write one or several curves."""
+    check_output_files(args)
+    named = read_sources(args)
+    targets = _targets(args)
+    rows: list[Row] = []
+    try:
+        for each in named:
+            rows.append(_curve(each, targets, args))
+    except KeyboardInterrupt as stop:
+        partial = getattr(stop, "curve", None)
+        _report([*rows, Row(named[len(rows)], partial)] if partial is not None else rows, args)
+        raise
+    _report(rows, args)
+    if args.plot:
+        save_picture(args.plot, lambda figure: _draw(figure, rows, args))
+    return _verdict(rows, args.tol)
+
+
+def _targets(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what `heatrd.rd_curve` is asked for beside the source."""
+    targets: dict[str, Any] = {"tol": args.tol, "progress": progress_wanted(args)}
+    if args.distortions is not None:
+        targets["distortions"] = number_list(args.distortions, "--distortions")
+    if args.rates is not None:
+        targets["rates"] = number_list(args.rates, "--rates") * NATS_PER[args.unit]
+    if args.checkpoint is not None:
+        targets["checkpoint"] = args.checkpoint
+    if args.workers is not None:
+        targets["workers"] = args.workers
+    return targets
+
+
+def number_list(text: str, option: str) -> np.ndarray:
+    """Read comma-separated numbers."""
+    try:
+        values = np.array([float(word) for word in text.split(",") if word.strip()])
+    except ValueError:
+        raise InvalidInput(f"{option} {text!r} is not a list of numbers; try: {option} 0.5,0.1,0.05") from None
+    if values.size == 0:
+        raise InvalidInput(f"{option} is empty; try: {option} 0.5,0.1,0.05")
+    return values
+
+
+def _curve(named: NamedSource, targets: dict[str, Any], args: argparse.Namespace) -> Row:
+    try:
+        return Row(named, heatrd.rd_curve(named.source, **targets))
+    except NotConverged as error:
+        if error.result is None:
+            raise
+        return Row(named, error.result, str(error))
+
+
+def columns_of(row: Row, unit: str) -> dict[str, np.ndarray]:
+    """Return the columns of the table, points from low rate to high; rates in ``unit``."""
+    curve, source, per = row.curve, row.named.source, NATS_PER[unit]
+    order = np.argsort(-np.asarray(curve.distortions), kind="stable")
+    distortions = np.asarray(curve.distortions)[order]
+    rates = {
+        "rate": np.asarray(curve.rates)[order],
+        "rate_lower": np.asarray(curve.rates_lower)[order],
+        "shannon_lower_bound": heatrd.shannon_lower_bound(source, distortions),
+        "gaussian_upper_bound": heatrd.gaussian_upper_bound(source, distortions),
+    }
+    return {
+        "epsilon": np.asarray(curve.epsilons)[order],
+        "distortion": distortions,
+        "snr_db": 10 * np.log10(source.total_variance / distortions),
+        **{name: np.asarray(values) / per for name, values in rates.items()},
+    }
+
+
+def _report(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Print the tables or the JSON object, and write the file."""
+    if args.json:
+        records = [_record(row, args) for row in rows]
+        print_json(records[0] if len(records) == 1 else {"curves": records})
+    else:
+        for row in rows:
+            _print(row, args)
+    if args.out and rows:
+        _write(rows, args)
+
+
+def _record(row: Row, args: argparse.Namespace) -> dict[str, Any]:
+    columns = columns_of(row, args.unit)
+    plural = {name: f"{name}s" for name in ("epsilon", "distortion", "rate")} | {"rate_lower": "rates_lower"}
+    return {
+        "source": row.named.label,
+        "unit": args.unit,
+        "tol": args.tol,
+        "certified": is_certified(row, args.tol),
+        **{plural.get(name, name): values for name, values in columns.items()},
+    }
+
+
+def _print(row: Row, args: argparse.Namespace) -> None:
+    columns = columns_of(row, args.unit)
+    shown = _thinned(len(columns["rate"]), args.rows)
+    gaps = (columns["rate"] - columns["rate_lower"])[shown]
+    dim = row.named.source.dim
+    total = "" if dim == 1 else f"; distortion and rate per vector of {dim} coordinates"
+    print(f"{row.named.label}: rates in {args.unit}s{total}")
+    print_table(
+        {
+            "distortion": numbers(columns["distortion"][shown], ".6g"),
+            "SNR dB": numbers(columns["snr_db"][shown], ".3f"),
+            "rate lower": numbers(columns["rate_lower"][shown], ".9f"),
+            "rate upper": numbers(columns["rate"][shown], ".9f"),
+            "gap": numbers(gaps, ".1e"),
+            "Shannon": numbers(columns["shannon_lower_bound"][shown], ".6f"),
+            "Gaussian": numbers(columns["gaussian_upper_bound"][shown], ".6f"),
+            "epsilon": numbers(columns["epsilon"][shown], ".6g"),
+        }
+    )
+    hidden = len(columns["rate"]) - len(shown)
+    print(f"({hidden} more certified points; --rows 0 shows all)\n" if hidden else "")
+
+
+def _thinned(total: int, rows: int) -> np.ndarray:
+    """Return indices of at most ``rows`` evenly spread rows, ends included."""
+    if rows <= 0 or total <= rows:
+        return np.arange(total)
+    return np.unique(np.linspace(0, total - 1, max(rows, 2)).round().astype(int))
+
+
+def _write(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    """Write all points of all curves, one row each, units in the column names."""
+    tables = [columns_of(row, args.unit) for row in rows]
+    labels = np.concatenate([np.full(len(t["rate"]), row.named.label) for t, row in zip(tables, rows, strict=True)])
+    in_unit = {name: f"{name}_{args.unit}" for name in COLUMNS if "rate" in name or "bound" in name}
+    merged = {in_unit.get(name, name): np.concatenate([table[name] for table in tables]) for name in COLUMNS}
+    write_columns(args.out, {"source": labels, **merged})
+
+
+def _draw(figure: Any, rows: Sequence[Row], args: argparse.Namespace) -> None:
+    labels = [row.named.label for row in rows]
+    curves = [row.curve for row in rows]
+    if args.view == "atoms":
+        for ax, curve, label in zip(np.ravel(figure.subplots(1, len(curves))), curves, labels, strict=True):
+            heatrd.plots.plot_reconstructions(curve, ax=ax, title=label)
+        return
+    draw = heatrd.plots.plot_excess if args.view == "excess" else heatrd.plots.plot_curves
+    beside = [bound_functions(row.named.source) for row in rows]
+    draw(curves, ax=figure.subplots(), labels=labels, bounds=beside, unit=args.unit, x=args.x)
+
+
+def bound_functions(source: Any) -> dict[str, Any]:
+    """Return the two closed-form bounds of a source, as functions of the distortion, nats."""
+    return {
+        "shannon": lambda distortion: heatrd.shannon_lower_bound(source, distortion),
+        "gaussian": lambda distortion: heatrd.gaussian_upper_bound(source, distortion),
+    }
+
+
+def is_certified(row: Row, tol: float) -> bool:
+    """Whether every point of the curve has its interval within the tolerance."""
+    return row.complaint is None and bool(np.all(np.asarray(row.curve.rates) - row.curve.rates_lower <= tol))
+
+
+def _verdict(rows: Sequence[Row], tol: float) -> int:
+    """Return the exit code, and say on stderr which curve is wider than asked."""
+    code = 0
+    for row in rows:
+        if not is_certified(row, tol):
+            widest = float(np.max(np.asarray(row.curve.rates) - row.curve.rates_lower))
+            reason = row.complaint or f"band up to {widest:.2g} nats wide, {tol:.2g} asked; raise --tol"
+            print(f"heatrd: {row.named.label}: {' '.join(reason.split())}", file=sys.stderr)
+            code = 3
+    return code
