@@ -9,14 +9,14 @@ v − l from the last three planes of level l − 1, kept in ``ring``; level k g
 place spares the write-allocate traffic, and memory traffic falls by k. The k ghost planes on either side
 come as ``below`` and ``above`` (copied beforehand: mirrored, periodic, or a neighbouring slab's), which makes
 the boundary along the first axis, and threads over slabs, a matter of the caller. Along the other
-axes the boundary is periodic or reflecting. ``rcl`` below: coefficients, ``c`` the centre's.
+axes the boundary is periodic or reflecting.
 """
 
 from __future__ import annotations
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["advance_1d", "advance_2d", "advance_3d", "triad"]
+__all__ = ["advance_1d", "advance_2d", "advance_3d", "legendre_stage", "triad"]
 
 
 @jit
@@ -126,3 +126,11 @@ def triad(a, b, c, scale):
     """STREAM's triad a = b + scale c, to measure memory bandwidth: 24 bytes per element."""
     for i in range(a.size):
         a[i] = b[i] + scale * c[i]
+
+
+@jit
+def legendre_stage(now, before, start, l_now, l_start, mu, nu, mu_tilde, gamma):
+    """Write the next RKL2 stage over ``before``: μ Y_{j−1} + ν Y_{j−2} + (1−μ−ν) Y_0 + μ̃ L Y_{j−1} + γ̃ L Y_0."""
+    rest = 1.0 - mu - nu
+    for i in range(now.size):
+        before[i] = mu * now[i] + nu * before[i] + rest * start[i] + mu_tilde * l_now[i] + gamma * l_start[i]
