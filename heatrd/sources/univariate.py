@@ -125,6 +125,12 @@ class LocationScale(Source1D):
     def deblurred(self, epsilon: float) -> Source | None:
         return self if epsilon == 0 else None
 
+    def standard(self) -> LocationScale:
+        """The same law with loc = 0 and scale = 1 (itself where it has no such parameters)."""
+        if not {"loc", "scale"} <= set(self.parameters):
+            return self
+        return type(self)(**{**self.parameters, "loc": 0.0, "scale": 1.0})
+
     def _standard(self, x: ArrayLike) -> FloatArray:
         return np.asarray((np.asarray(x, dtype=np.float64) - self.loc) / self.scale)
 
