@@ -1,0 +1,96 @@
+"""TEC losses in nats: one per way of paying for the terminal law, all written as estimates of L(ε).
+
+    J = E[KL over 0…s] − E log φ_s(X_s) − (d/2)log(2πε)
+
+(`heatrd.neural.rollout`). With ``particles`` two values of s are used in each step, s = 0 and a random grid time: s = 0 has a
+kernel of variance ε, wide enough for a batch to see the whole law from the first step on, and shapes ν; the random s trains
+the control on [0, s] towards that ν. Both have the same minimum, L(ε), so nothing needs annealing.
+"""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from heatrd.neural.network import ControlNetwork
+from heatrd.neural.rollout import Paths, final_draw, roll_out, time_grid
+from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy
+
+__all__ = ["ENTROPIES", "Model", "tec_loss"]
+
+Array = jax.Array
+
+ENTROPIES = ("last-step-mixture", "knife", "elliptical", "negentropy")
+BROAD_SHARE = 0.01
+
+
+class Model(eqx.Module):
+    """Everything that is trained: the control and the two parametric terminal laws."""
+
+    network: ControlNetwork
+    law: GaussianMixtureLaw
+    radial: RadialLaw
+
+
+def tec_loss(
+    model: Model, x0: Array, epsilon: Array, key: Array, *, entropy: str, steps: int, last: float, jitter: bool = True
+) -> tuple[Array, Array]:
+    """Return what to minimise and the estimate J of L per group.
+
+    Parameters
+    ----------
+    model : Model
+    x0 : (E, B, d)
+        Source points in standard coordinates.
+    epsilon : (E,)
+        ε of each group, in standard coordinates.
+    key : jax key
+    entropy : str
+        One of `ENTROPIES`.
+    steps, last : int, float
+        Time grid.
+    jitter : bool
+        Move the interior times by a random part of a step, so that the control is learned at every t.
+
+    Returns
+    -------
+    objective : scalar
+        Mean of J over groups, plus the fit of the parametric laws where they do not enter J.
+    lagrangian : (E,)
+        J.
+    """
+    keys = jax.random.split(key, 4)
+    shift = jax.random.uniform(keys[0], (), jnp.float32, -0.5, 0.5) if jitter else jnp.float32(0.0)
+    paths = roll_out(model.network, x0, epsilon, time_grid(steps, last, shift), keys[1])
+    offset = -0.5 * x0.shape[-1] * jnp.log(2 * np.pi * epsilon)
+    if entropy == "last-step-mixture":
+        s = jax.random.randint(keys[2], (), 1, steps + 1)
+        value = 0.5 * (_particle_cost(model, paths, epsilon, 0) + _particle_cost(model, paths, epsilon, s))
+        side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, energy=False)
+    elif entropy == "knife":
+        value, side = _law_cost(model.law, paths, epsilon, energy=True), 0.0 * offset
+    else:
+        x1, cost, _ = final_draw(paths, epsilon, keys[3])
+        energy = (paths.cost[-1] + cost).mean(axis=1)
+        if entropy == "elliptical":
+            value, side = energy - model.radial.log_density(x1, epsilon).mean(axis=1), 0.0 * offset
+        else:
+            value = energy + negentropy(x1)
+            side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, energy=False)
+    return jnp.mean(value + side), value + offset
+
+
+def _particle_cost(model: Model, paths: Paths, epsilon: Array, s: Array | int) -> Array:
+    """E[KL over 0…t_s] − E log φ_{t_s}(X_{t_s}) with ν = the rollout's own end points, (E,)."""
+    tau = epsilon * (1 - paths.times[s])
+    lam = jax.lax.stop_gradient(model.network.eigenvalues)
+    log_phi = log_particles(paths.x[s], paths.mean, tau, lam, BROAD_SHARE)
+    return (paths.cost[s] - log_phi).mean(axis=1)
+
+
+def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, *, energy: bool) -> Array:
+    """The same at t_N with ν = the learned Gaussian mixture; the cross-entropy alone without ``energy``, (E,)."""
+    log_phi = law.log_density(paths.x[-1], epsilon, epsilon * (1 - paths.times[-1]))
+    return (paths.cost[-1] * energy - log_phi).mean(axis=1)

@@ -1,0 +1,251 @@
+"""The training loop: Adam on the TEC loss, ε log-uniform and stratified in every step, averaged weights, early stopping.
+
+Step k sees batch k of the data, ε drawn from (seed, k) and the key fold_in(seed, k): the trajectory is a function of the seed alone, so a
+training resumed from a checkpoint is the uninterrupted one, bit for bit. The held-out loss is evaluated with fixed points, ε and noise;
+the parameters kept are the best seen, the start (exact for Gaussians) included. The batch is sharded over all devices JAX sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
+
+from heatrd.neural.data import Data
+from heatrd.neural.losses import Model, tec_loss
+from heatrd.neural.results import TrainingHistory
+from heatrd.neural.storage import read_arrays, write_arrays
+
+__all__ = ["Plan", "train"]
+
+FloatArray = NDArray[np.float64]
+CHECKPOINT = "r2d2-checkpoint.npz"
+AVERAGING = 0.995
+WARMUP = 0.05
+HELD_OUT_GROUPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that determines a training, in standard coordinates where it has units."""
+
+    entropy: str
+    epsilon_range: tuple[float, float]
+    chain_steps: int
+    last: float
+    seed: int
+    steps: int
+    batch: int
+    groups: int
+    learning_rate: float
+    evaluate_every: int
+    patience: int | None
+    held_out_batch: int = 512
+
+
+@dataclass(slots=True)
+class State:
+    """What changes during training; everything a checkpoint holds."""
+
+    model: Model
+    average: Model
+    best: Model
+    optimiser: Any
+    step: int = 0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    log: list[tuple[int, float, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = "steps"
+
+
+def train(
+    model: Model,
+    data: Data,
+    plan: Plan,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_every: int = 0,
+    resume: bool = False,
+    progress: bool = False,
+    callback: Callable[[int, float], None] | None = None,
+    fingerprint: dict[str, Any] | None = None,
+) -> tuple[Model, TrainingHistory]:
+    """Train ``model`` by ``plan`` and return the best averaged model with the history.
+
+    An exception from ``callback(step, loss)`` and a keyboard interrupt leave a checkpoint (where there is a directory for it) before they
+    propagate.
+    """
+    optimiser = _optimiser(plan)
+    state = State(model, model, model, optimiser.init(eqx.filter(model, eqx.is_inexact_array)))
+    if checkpoint is not None and resume:
+        _restore(state, checkpoint / CHECKPOINT, fingerprint or {})
+    update, evaluate = _compiled(optimiser, plan), _held_out_loss(data, plan)
+    started = time.perf_counter() - state.seconds
+    with _bar(progress, plan.steps, state.step) as tick:
+        try:
+            if not state.log:
+                _evaluate(state, evaluate)
+            while state.step < plan.steps and state.stopped == "steps":
+                loss = _advance(state, update, data, plan)
+                tick(loss, state.best_loss)
+                if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
+                    _evaluate(state, evaluate)
+                    if _out_of_patience(state, plan):
+                        state.stopped = "patience"
+                if callback is not None:
+                    callback(state.step, loss)
+                if checkpoint is not None and checkpoint_every and state.step % checkpoint_every == 0:
+                    state.seconds = time.perf_counter() - started
+                    _store(state, checkpoint, fingerprint or {})
+        finally:
+            state.seconds = time.perf_counter() - started
+            if checkpoint is not None:
+                _store(state, checkpoint, fingerprint or {})
+    return state.best, _history(state)
+
+
+def _advance(state: State, update: Callable[..., Any], data: Data, plan: Plan) -> float:
+    size = plan.batch // plan.groups
+    z = data.coordinates.forward(data.train(plan.groups * size, plan.seed, state.step))
+    x0 = _shard(z.reshape(plan.groups, size, -1).astype(np.float32))
+    epsilon = jnp.asarray(_stratified(plan, state.step), jnp.float32)
+    key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
+    state.model, state.average, state.optimiser, loss = update(
+        state.model, state.average, state.optimiser, x0, epsilon, key, jnp.int32(state.step)
+    )
+    state.step += 1
+    state.losses.append(float(loss))
+    return state.losses[-1]
+
+
+def _stratified(plan: Plan, step: int) -> FloatArray:
+    """One ε per group, log-uniform within its own share of the range."""
+    rng = np.random.default_rng((plan.seed, 17, step))
+    low, high = np.log(plan.epsilon_range)
+    return np.exp(low + (high - low) * (np.arange(plan.groups) + rng.uniform(size=plan.groups)) / plan.groups)
+
+
+def _optimiser(plan: Plan) -> optax.GradientTransformation:
+    warmup = max(1, int(WARMUP * plan.steps))
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, plan.learning_rate, warmup, max(plan.steps, warmup + 1), 0.01 * plan.learning_rate
+    )
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.99))
+
+
+def _compiled(optimiser: optax.GradientTransformation, plan: Plan) -> Callable[..., Any]:
+    def loss(model: Model, x0: jax.Array, epsilon: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return tec_loss(
+            model, x0, epsilon, key, entropy=plan.entropy, steps=plan.chain_steps, last=plan.last, jitter=True
+        )
+
+    @eqx.filter_jit
+    def update(
+        model: Model, average: Model, state: Any, x0: jax.Array, epsilon: jax.Array, key: jax.Array, step: jax.Array
+    ) -> tuple[Model, Model, Any, jax.Array]:
+        (_, values), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model, x0, epsilon, key)
+        gradient = jax.tree.map(lambda g: jnp.nan_to_num(g, nan=0.0, posinf=0.0, neginf=0.0), gradient)
+        change, state = optimiser.update(gradient, state, model)
+        model = eqx.apply_updates(model, change)
+        keep = jnp.minimum(AVERAGING, (1.0 + step) / (10.0 + step))
+        average = jax.tree.map(lambda a, m: keep * a + (1 - keep) * m, average, model)
+        return model, average, state, values.mean()
+
+    return update
+
+
+def _held_out_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
+    points = data.coordinates.forward(data.held_out(plan.held_out_batch, plan.seed + 1)).astype(np.float32)
+    low, high = np.log(plan.epsilon_range)
+    epsilon = jnp.asarray(np.exp(low + (high - low) * (np.arange(HELD_OUT_GROUPS) + 0.5) / HELD_OUT_GROUPS), jnp.float32)
+    x0 = jnp.broadcast_to(jnp.asarray(points), (HELD_OUT_GROUPS, *points.shape))
+    key = jax.random.key(plan.seed + 1)
+
+    @eqx.filter_jit
+    def values(model: Model) -> jax.Array:
+        return tec_loss(
+            model, x0, epsilon, key, entropy=plan.entropy, steps=plan.chain_steps, last=plan.last, jitter=False
+        )[1]
+
+    return lambda model: float(values(model).mean())
+
+
+def _evaluate(state: State, evaluate: Callable[[Model], float]) -> None:
+    loss = evaluate(state.average)
+    state.log.append((state.step, loss, float(np.mean(state.losses)) if state.losses else loss))
+    state.losses.clear()
+    if loss < state.best_loss:
+        state.best, state.best_loss, state.best_step = state.average, loss, state.step
+
+
+def _out_of_patience(state: State, plan: Plan) -> bool:
+    return plan.patience is not None and sum(step > state.best_step for step, _, _ in state.log) >= plan.patience
+
+
+def _history(state: State) -> TrainingHistory:
+    log = np.asarray(state.log, dtype=np.float64).reshape(-1, 3)
+    return TrainingHistory(log[:, 0], log[:, 1], log[:, 2], state.best_step, state.stopped, state.seconds)
+
+
+def _shard(x0: NDArray[np.float32]) -> jax.Array:
+    """Spread the batch axis over all devices, where it divides; a single device takes it whole."""
+    devices = jax.devices()
+    if len(devices) == 1 or x0.shape[1] % len(devices):
+        return jnp.asarray(x0)
+    return jax.device_put(x0, NamedSharding(Mesh(np.asarray(devices), ("batch",)), PartitionSpec(None, "batch", None)))
+
+
+@contextlib.contextmanager
+def _bar(progress: bool, total: int, start: int) -> Iterator[Callable[[float, float], None]]:
+    """A tqdm bar on stderr where asked for and installed."""
+    if progress:
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            with tqdm(total=total, initial=start, unit="step", desc="R2D2") as bar:
+
+                def tick(loss: float, best: float) -> None:
+                    bar.update()
+                    if bar.n % 20 == 0:
+                        bar.set_postfix(loss=f"{loss:.4f}", held_out=f"{best:.4f}", refresh=False)
+
+                yield tick
+                return
+    yield lambda loss, best: None
+
+
+def _store(state: State, folder: Path, fingerprint: dict[str, Any]) -> None:
+    header = {
+        "kind": "checkpoint", "fingerprint": fingerprint, "step": state.step, "best_step": state.best_step,
+        "best_loss": state.best_loss, "log": state.log, "losses": state.losses, "seconds": state.seconds, "stopped": state.stopped,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_arrays(folder / CHECKPOINT, header, jax.tree.leaves(_arrays(state)))
+
+
+def _restore(state: State, path: Path, fingerprint: dict[str, Any]) -> None:
+    like = _arrays(state)
+    header, leaves = read_arrays(path, kind="checkpoint", like=jax.tree.leaves(like), fingerprint=fingerprint)
+    arrays = jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
+    state.model, state.average, state.best, state.optimiser = arrays
+    state.step, state.best_step, state.best_loss = header["step"], header["best_step"], header["best_loss"]
+    state.log = [tuple(row) for row in header["log"]]
+    state.losses = list(header["losses"])
+    state.seconds, state.stopped = header["seconds"], header["stopped"]
+
+
+def _arrays(state: State) -> tuple[Any, ...]:
+    return state.model, state.average, state.best, state.optimiser
