@@ -26,7 +26,11 @@ def test_the_check_itself_sees_what_is_loaded():
 
 
 def test_command_line_help_loads_no_plotting_and_no_compiler():
-    statement = "from heatrd.cli import main\nimport contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()): main(['curve', '--help'])"
+    statement = (
+        "import contextlib, io\n"
+        "from heatrd.cli import main\n"
+        "with contextlib.redirect_stdout(io.StringIO()): main(['curve', '--help'])"
+    )
     assert not loaded_by(statement).intersection({"numba", "matplotlib", "jax", "dask"})
 
 
@@ -34,7 +38,9 @@ def test_sources_load_no_compiler():
     assert "numba" not in loaded_by("import heatrd.sources")
 
 
-@pytest.mark.parametrize("name", ["solve", "rd_curve", "as_source", "certify", "Solution", "RDCurve", "critical_epsilon"])
+@pytest.mark.parametrize(
+    "name", ["solve", "rd_curve", "as_source", "certify", "Solution", "RDCurve", "critical_epsilon"]
+)
 def test_public_names_resolve_to_objects_not_modules(name):
     import types
 

@@ -1,9 +1,9 @@
 """Run every validation module, print a table, write JSON with versions, fail when a claim fails.
 
-    python -m validation                      all, full size; writes validation/results/full.json
-    python -m validation --smoke              all, small; writes validation/results/smoke.json
-    python -m validation --only dct_photograph --figures figures/
-    python -m validation --redraw --figures figures/     pictures again from the JSON, nothing recomputed
+python -m validation                      all, full size; writes validation/results/full.json
+python -m validation --smoke              all, small; writes validation/results/smoke.json
+python -m validation --only dct_photograph --figures figures/
+python -m validation --redraw --figures figures/     pictures again from the JSON, nothing recomputed
 """
 
 from __future__ import annotations

@@ -1,0 +1,491 @@
+"""The command line: what it prints, what it writes, and what it says when the input is wrong."""
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import heatrd
+from heatrd.cli import main
+from heatrd.cli._parser import COMMANDS, build_parser
+from heatrd.cli._sources import parse_value
+from heatrd.errors import NotConverged, TooLarge
+
+ROOT = Path(__file__).parent.parent
+PNG = b"\x89PNG"
+
+
+def run(command, capsys):
+    """Run one command line; return (exit code, stdout, stderr)."""
+    code = main(shlex.split(command) if isinstance(command, str) else command)
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def run_json(command, capsys):
+    code, out, err = run(command, capsys)
+    assert code == 0, err
+    assert out.count("\n") == 1, "exactly one line, one object"
+    return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def assert_refused(command, capsys, *words, code=2):
+    """Check for the exit code, one line on stderr with these words, and nothing on stdout."""
+    got, out, err = run(command, capsys)
+    assert got == code, (got, err)
+    assert out == ""
+    assert err.count("\n") == 1 and err.startswith("heatrd"), err
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err, err
+
+
+# ---- solve ------------------------------------------------------------------------------------------------
+
+
+def test_solve_prints_one_json_object_with_the_field_names_of_python(capsys):
+    record = run_json("solve uniform --distortion 0.1 --json", capsys)
+    solution = heatrd.solve(heatrd.as_source("uniform"), distortion=0.1)
+    for name in ("epsilon", "distortion", "rate", "rate_lower", "lagrangian", "lagrangian_lower", "bits", "snr_db"):
+        assert record[name] == pytest.approx(getattr(solution, name), rel=1e-9), name
+    assert record["distortion"] == pytest.approx(0.1, rel=1e-9)
+    assert 0 <= record["gap"] <= 1e-9
+    assert record["regime"] == solution.regime
+    assert np.shape(record["reconstruction"]["points"]) == (len(record["reconstruction"]["weights"]), 1)
+    assert math.fsum(record["reconstruction"]["weights"]) == pytest.approx(1.0)
+
+
+def test_solve_at_a_rate_in_bits(capsys):
+    record = run_json("solve laplace --rate 1 --unit bit --json", capsys)
+    assert record["unit"] == "bit"
+    assert record["bits"] == pytest.approx(1.0, rel=1e-8)
+    assert record["rate"] == pytest.approx(1.0, rel=1e-8)
+    assert heatrd.solve(heatrd.as_source("laplace"), distortion=record["distortion"]).rate == pytest.approx(
+        math.log(2), rel=1e-7
+    )
+
+
+def test_solve_at_an_epsilon_in_words(capsys):
+    code, out, err = run("solve uniform --epsilon 0.2", capsys)
+    assert code == 0 and err == ""
+    shown = dict(re.split(r"\s{2,}", line, maxsplit=1) for line in out.split("\n\n")[0].splitlines())
+    lower, upper = (float(shown[f"rate{side} (nat)"].split()[0]) for side in (" lower", ""))
+    assert lower <= upper
+    assert float(shown["epsilon"]) == 0.2
+    assert float(shown["Shannon bound (nat)"]) < upper < float(shown["Gaussian bound (nat)"])
+    assert out.split("\n\n")[1].splitlines()[0].split() == ["point", "weight"]
+
+
+def test_parameters_reach_the_source(capsys):
+    wide = run_json("solve laplace --param scale=2 --distortion 4 --json", capsys)
+    narrow = run_json("solve laplace --param scale=1 --distortion 1 --json", capsys)
+    assert wide["rate"] == pytest.approx(narrow["rate"], rel=1e-8)
+
+
+def test_scipy_names_are_sources(capsys):
+    record = run_json("solve scipy:gennorm --param beta=2 --distortion 0.1 --json", capsys)
+    assert record["rate"] == pytest.approx(0.5 * math.log(0.5 / 0.1), abs=1e-8)
+
+
+def test_options_and_sources_in_any_order(capsys):
+    first = run_json("solve gaussian --distortion 0.5 --json", capsys)
+    assert run_json("solve --distortion 0.5 gaussian --json", capsys) == first
+    assert run_json("solve --json --source gaussian --distortion 0.5", capsys) == first
+
+
+def test_solve_writes_law_and_picture(capsys, tmp_path):
+    code, _, err = run(f"solve uniform --epsilon 0.2 --out {tmp_path}/law.csv --plot {tmp_path}/point.png", capsys)
+    assert code == 0, err
+    rows = list(csv.DictReader((tmp_path / "law.csv").open()))
+    assert len(rows) == 3
+    assert sum(float(row["weight"]) for row in rows) == pytest.approx(1.0)
+    assert (tmp_path / "point.png").read_bytes().startswith(PNG)
+
+
+def test_solve_writes_npz_without_pickles(capsys, tmp_path):
+    code, _, err = run(f"solve uniform --epsilon 0.2 --out {tmp_path}/law.npz", capsys)
+    assert code == 0, err
+    with np.load(tmp_path / "law.npz", allow_pickle=False) as law:
+        assert law["weight"].sum() == pytest.approx(1.0)
+
+
+# ---- curve ------------------------------------------------------------------------------------------------
+
+
+def test_curve_table_holds_ordered_bounds(capsys):
+    code, out, err = run("curve laplace --distortions 0.5,0.1,0.02 --rows 0", capsys)
+    assert code == 0, err
+    heads, *rows = [line for line in out.splitlines() if line.strip()][1:]
+    assert "Shannon" in heads and "Gaussian" in heads
+    table = np.array([[float(cell) for cell in row.split()] for row in rows])
+    distortion, lower, upper, shannon, gaussian = table[:, [0, 2, 3, 5, 6]].T
+    assert (np.diff(distortion) < 0).all() and (np.diff(upper) > 0).all()
+    assert (lower <= upper).all() and (shannon <= upper + 1e-6).all() and (upper <= gaussian + 1e-6).all()
+    for wanted in (0.5, 0.1, 0.02):
+        assert np.isclose(distortion, wanted, rtol=1e-6).any()
+
+
+def test_curve_json(capsys):
+    record = run_json("curve gaussian --distortions 0.5,0.25 --json", capsys)
+    assert record["certified"] is True
+    np.testing.assert_allclose(record["rates"], 0.5 * np.log(1 / np.array(record["distortions"])), atol=1e-8)
+    assert len(record["epsilons"]) == len(record["rates_lower"]) == len(record["rates"])
+
+
+def test_rates_are_asked_for_in_the_unit(capsys):
+    record = run_json("curve gaussian --rates 1,2 --unit bit --json", capsys)
+    assert np.isclose(record["rates"], 1.0, atol=1e-6).any() and np.isclose(record["rates"], 2.0, atol=1e-6).any()
+    assert np.isclose(record["distortions"], 0.25, rtol=1e-6).any()
+
+
+def test_several_curves_in_one_picture_and_one_file(capsys, tmp_path):
+    command = "curve uniform laplace --param laplace.scale=2 --distortions 0.5,0.1 --json --x snr_db"
+    record = run_json(f"{command} --plot {tmp_path}/two.svg --out {tmp_path}/two.csv", capsys)
+    assert [each["source"] for each in record["curves"]] == ["uniform", "laplace(scale=2)"]
+    rows = list(csv.DictReader((tmp_path / "two.csv").open()))
+    assert {row["source"] for row in rows} == {"uniform", "laplace(scale=2)"}
+    assert all(float(row["rate_lower_nat"]) <= float(row["rate_nat"]) for row in rows)
+    assert "<svg" in (tmp_path / "two.svg").read_text()
+
+
+@pytest.mark.parametrize("view", ["curve", "excess", "atoms"])
+def test_every_view_draws(view, capsys, tmp_path):
+    code, _, err = run(f"curve uniform --distortions 0.5,0.2 --view {view} --plot {tmp_path}/v.png", capsys)
+    assert code == 0, err
+    assert (tmp_path / "v.png").read_bytes().startswith(PNG)
+
+
+def test_samples_from_a_file(capsys, tmp_path):
+    np.savetxt(tmp_path / "x.csv", [-1.0, 1.0, -1.0, 1.0])
+    record = run_json(["solve", "--samples", str(tmp_path / "x.csv"), "--rate", "0.2", "--json"], capsys)
+    flip = record["distortion"] / 4  # two points at ±1: R(D) of a fair coin with reconstructions inside
+    assert 0 < flip < 0.25 and record["rate"] < math.log(2)
+
+
+def test_constant_samples_cost_nothing(capsys, tmp_path):
+    np.savetxt(tmp_path / "x.csv", np.full(20, 3.0))
+    record = run_json(["solve", "--samples", str(tmp_path / "x.csv"), "--epsilon", "0.1", "--json"], capsys)
+    assert record["rate"] == 0 and record["reconstruction"]["points"] == [[3.0]]
+
+
+# ---- compare ----------------------------------------------------------------------------------------------
+
+
+def test_compare_measures_gaps_and_flags_the_impossible(capsys, tmp_path):
+    file = tmp_path / "points.csv"
+    file.write_text("distortion,rate_bit\n0.25,1.5\n0.25,0.9\n0.0625,2.0\n")
+    record = run_json(f"compare {file} --source gaussian --json", capsys)
+    assert record["impossible"] == [False, True, False]
+    np.testing.assert_allclose(record["gap_bits"], [0.5, -0.1, 0.0], atol=1e-6)
+    np.testing.assert_allclose(record["gap_db"], 20 * np.log10(2) * np.array([0.5, -0.1, 0.0]), atol=1e-5)
+
+
+def test_compare_reads_two_bare_columns_and_draws(capsys, tmp_path):
+    (tmp_path / "points.csv").write_text("0.2 , 0.9\n0.05, 1.7\n")
+    command = f"compare {tmp_path}/points.csv gaussian --plot {tmp_path}/gap.png --out {tmp_path}/gap.csv"
+    code, out, err = run(command, capsys)
+    assert code == 0, err
+    assert out.count("ok") == 2 and "IMPOSSIBLE" not in out
+    assert (tmp_path / "gap.png").read_bytes().startswith(PNG)
+    rows = list(csv.DictReader((tmp_path / "gap.csv").open()))
+    assert float(rows[0]["gap_nat"]) == pytest.approx(0.9 - 0.5 * math.log(5), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "holds no points"),
+        ("distortion,rate\n", "no points"),
+        ("a,b\n1,2\n", "one named distortion"),
+        ("0.1,x\n", "does not hold"),
+        ("0.1\n", "does not hold"),
+        ("0,1\n", "no point"),
+        ("0.1,-1\n", "no point"),
+        ("nan,1\n", "no point"),
+        ("0.1,inf\n", "no point"),
+    ],
+)
+def test_compare_refuses_unusable_points(text, words, capsys, tmp_path):
+    (tmp_path / "points.csv").write_text(text)
+    assert_refused(f"compare {tmp_path}/points.csv gaussian", capsys, words)
+
+
+# ---- critical, warmup, completion -------------------------------------------------------------------------
+
+
+def test_critical_point_of_a_mixture(capsys):
+    record = run_json("critical gaussian --param cov=0.5 --unit bit --json", capsys)
+    assert record["critical_epsilon"] == pytest.approx(0.5)
+    assert record["critical_distortion"] == pytest.approx(0.5)
+    assert record["rate"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_critical_point_that_does_not_exist(capsys):
+    assert run_json("critical laplace --json", capsys)["critical_epsilon"] == 0
+    code, out, _ = run("critical laplace", capsys)
+    assert code == 0 and "unbounded" in out
+
+
+def test_warmup(capsys):
+    assert run_json("warmup --json", capsys)["seconds"] >= 0
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_options_and_sources(shell, capsys):
+    code, out, _ = run(["completion", shell], capsys)
+    assert code == 0
+    for module in COMMANDS:
+        assert module.__name__.rpartition(".")[2] in out
+    assert "laplace" in out and "distortion" in out and "snr_db" in out
+
+
+def test_bash_completes(capsys):
+    _, script, _ = run("completion bash", capsys)
+    for words, expected in ((["sol"], "solve"), (["solve", "lapl"], "laplace"), (["curve", "--uni"], "--unit"),
+                            (["curve", "--unit", "b"], "bit")):  # fmt: skip
+        state = f"COMP_WORDS=(heatrd {' '.join(words)}); COMP_CWORD={len(words)}; _heatrd; echo ${{COMPREPLY[@]}}"
+        program = f"compopt() {{ :; }}\n{script}\n{state}"
+        done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+        assert expected in done.stdout.split(), (words, done.stdout, done.stderr)
+
+
+# ---- help -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [module.__name__.rpartition(".")[2] for module in COMMANDS])
+def test_help_has_examples_that_parse(name, capsys):
+    code, out, _ = run([name, "--help"], capsys)
+    assert code == 0
+    examples = re.findall(rf"^  heatrd ({name}.*)$", out, flags=re.MULTILINE)
+    assert examples
+    for example in examples:
+        assert build_parser().parse_args(shlex.split(example.partition(">")[0])).command == name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/cli.md", "docs/index.md"])
+def test_commands_shown_in_the_docs_parse(page):
+    text = (ROOT / page).read_text()
+    shown = re.findall(r"(?:^\$ |`)heatrd ([a-z][^`\n…|]*)", text, flags=re.MULTILINE)
+    for command in shown:
+        words = shlex.split(command.partition("#")[0])
+        if len(words) > 1 or words == ["warmup"]:
+            build_parser().parse_args(words)
+
+
+def test_readme_has_exactly_two_setup_commands():
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block.count("\n") == 1 and "venv" in block and "pip install" in block for block in blocks)
+    assert "heatrd curve" in blocks[0] and blocks[1].strip().endswith("-m pytest")
+
+
+def test_no_command_shows_what_there_is(capsys):
+    assert_refused([], capsys, "COMMAND", "try: heatrd --help")
+
+
+def test_version(capsys):
+    code, out, _ = run("--version", capsys)
+    assert code == 0 and out.strip() == f"heatrd {heatrd.__version__}"
+
+
+# ---- bad input --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command, words",
+    [
+        ("slove uniform", "did you mean 'solve'"),
+        ("solve unifrom --epsilon 0.1", "uniform"),
+        ("solve laplace --param scal=2 --epsilon 0.1", "scale"),
+        ("solve laplace --distorton 0.1", "did you mean '--distortion'"),
+        ("curve laplace --unit bits", "did you mean 'bit'"),
+        ("solve laplace", "exactly one of"),
+        ("solve laplace --epsilon 0.1 --rate 1", "not allowed with"),
+        ("solve laplace --epsilon zero", "invalid float"),
+        ("solve --epsilon 0.1", "no source given"),
+        ("solve laplace uniform --epsilon 0.1", "one source is needed"),
+        ("solve laplace --distortion 0", "distortion"),
+        ("solve laplace --distortion -1", "distortion"),
+        ("solve laplace --epsilon nan", "epsilon"),
+        ("solve laplace --rate -1", "rate"),
+        ("solve laplace --param scale=-1 --epsilon 0.1", "scale"),
+        ("solve laplace --param scale --epsilon 0.1", "name=value"),
+        ("solve laplace --param gaussian.cov=1 --epsilon 0.1", "not among"),
+        ("solve --param scale=1 --samples x.csv --epsilon 0.1", "named source"),
+        ("solve scipy:cauchy --epsilon 0.1", "variance"),
+        ("solve scipy:gennrom --param beta=1 --epsilon 0.1", "gennorm"),
+        ("curve laplace --distortions a,b", "not a list of numbers"),
+        ("curve laplace --rates ,", "empty"),
+        ("solve laplace --epsilon 0.1 --plot x.jpeg", ".png"),
+        ("solve laplace --epsilon 0.1 --out x.json", ".csv"),
+        ("solve laplace --epsilon 0.1 --out /no/such/place/x.csv", "no directory"),
+        ("solve --samples /no/such/file.csv --epsilon 0.1", "/no/such/file.csv"),
+        ("solve --density /no/such/file.csv --epsilon 0.1", "/no/such/file.csv"),
+        ("compare /no/such/file.csv gaussian", "/no/such/file.csv"),
+        ("completion tcsh", "did you mean"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(command, words, capsys):
+    assert_refused(command, capsys, words)
+
+
+@pytest.mark.parametrize("content", ["", "a\nb\n", "1\nnan\n", "1\ninf\n", "\x00\x01\x02"])
+def test_unusable_sample_files(content, capsys, tmp_path):
+    (tmp_path / "x.csv").write_text(content)
+    assert_refused(["solve", "--samples", str(tmp_path / "x.csv"), "--epsilon", "0.1"], capsys)
+
+
+def test_unnormalised_density_is_refused_unless_asked(capsys, tmp_path):
+    x = np.linspace(-6, 6, 801)
+    np.savetxt(tmp_path / "p.csv", np.column_stack([x, 3 * np.exp(-(x**2) / 2)]), delimiter=",")
+    command = ["solve", "--density", str(tmp_path / "p.csv"), "--distortion", "0.25"]
+    assert_refused(command, capsys, "normal")
+    code, out, err = run([*command, "--normalize", "--json", "--tol", "1e-3"], capsys)
+    assert code == 0, err
+    assert json.loads(out)["rate"] == pytest.approx(math.log(2), abs=1e-3)
+
+
+# ---- exit codes -------------------------------------------------------------------------------------------
+
+
+def test_not_certified_prints_the_best_answer_and_exits_3(capsys, monkeypatch):
+    best = heatrd.solve(heatrd.as_source("uniform"), epsilon=0.2)
+
+    def stops_short(*_, **__):
+        raise NotConverged("stopped at 1e-3 nats; raise tol", result=best)
+
+    monkeypatch.setattr(heatrd, "solve", stops_short)
+    code, out, err = run("solve uniform --epsilon 0.2 --json", capsys)
+    assert code == 3 and "stopped at 1e-3" in err
+    assert json.loads(out)["rate"] == best.rate
+
+
+def test_a_gap_wider_than_asked_exits_3(capsys):
+    code, out, err = run("solve laplace --epsilon 0.2 --tol 1e-30 --json", capsys)
+    assert code in (2, 3), err
+    if code == 3:
+        assert json.loads(out)["gap"] > 1e-30
+
+
+@pytest.mark.parametrize(
+    "error, code, words",
+    [
+        (TooLarge("a grid of 4096^3 needs 500 GiB; at most 300^3 fits"), 4, "300^3"),
+        (MemoryError(), 4, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (RuntimeError("lost\nmy way"), 1, "internal error: RuntimeError: lost my way"),
+        (ModuleNotFoundError("No module named 'jax'", name="jax"), 2, "heatrd[neural]"),
+        (NotConverged("nothing found"), 3, "nothing found"),
+    ],
+)
+def test_every_failure_has_its_code_and_one_line(error, code, words, capsys, monkeypatch):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.delenv("HEATRD_DEBUG", raising=False)
+    monkeypatch.setattr(heatrd, "solve", fails)
+    assert_refused("solve uniform --epsilon 0.2", capsys, words, code=code)
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("lost")
+
+    monkeypatch.setenv("HEATRD_DEBUG", "1")
+    monkeypatch.setattr(heatrd, "solve", fails)
+    with pytest.raises(RuntimeError, match="lost"):
+        main(["solve", "uniform", "--epsilon", "0.2"])
+
+
+def test_interrupted_curve_prints_what_is_done(capsys, monkeypatch):
+    done = heatrd.rd_curve(heatrd.as_source("gaussian"), distortions=[0.5, 0.25])
+    calls = []
+
+    def second_is_interrupted(*_, **__):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return done
+
+    monkeypatch.setattr(heatrd, "rd_curve", second_is_interrupted)
+    code, out, err = run("curve gaussian laplace", capsys)
+    assert code == 130 and "interrupted" in err
+    assert "gaussian" in out and "laplace" not in out
+
+
+def as_process(command, **options):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-m", "heatrd", *shlex.split(command)], stdout=pipe, stderr=pipe, text=True, env=environment,
+        **options
+    )  # fmt: skip
+
+
+def test_module_runs_as_a_program_and_is_quiet_when_piped():
+    process = as_process("solve gaussian --distortion 0.25 --json")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert json.loads(out)["rate"] == pytest.approx(math.log(2), abs=1e-8)
+    assert "\r" not in err and all(line.startswith("heatrd:") for line in err.splitlines())
+
+
+def test_reader_that_leaves_early_is_no_error():
+    process = as_process("curve gaussian --distortions 0.5,0.4,0.3,0.2,0.1")
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0
+    assert "Traceback" not in err and "Broken" not in err
+
+
+def test_ctrl_c_exits_130_without_a_traceback():
+    process = as_process(
+        "curve laplace --tol 1e-12 --distortions " + ",".join(f"{0.3 + 0.001 * i}" for i in range(200))
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=6)
+    assert process.poll() is None, "too quick to be interrupted: ask for more"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err and "Traceback" not in err
+
+
+# ---- parts ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("2", 2), ("0.5", 0.5), (".5", 0.5), ("1e-3", 1e-3), ("0.3,0.7", [0.3, 0.7]), ("[[1,0],[0,2]]", [[1, 0], [0, 2]]),
+     ("true", True), ("word", "word"), ("inf", math.inf)],
+)  # fmt: skip
+def test_parameter_values(text, value):
+    assert parse_value(text) == value
+
+
+def test_warnings_are_one_line(capsys, monkeypatch):
+    import warnings
+
+    solve = heatrd.solve
+
+    def warns(*args, **kwargs):
+        warnings.warn("tails cut at 1e-9", heatrd.HeatrdWarning, stacklevel=2)
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(heatrd, "solve", warns)
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main(["solve", "gaussian", "--epsilon", "0.2"])
+    assert code == 0
+    assert err.getvalue() == "heatrd: warning: tails cut at 1e-9\n"
