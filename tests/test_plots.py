@@ -25,8 +25,9 @@ class GaussianCurve:
         self.distortions = self.epsilons
         self.width, self.variance = width, variance
         self.rates_lower, self.rates = self.bounds(self.distortions)
+        spread = [np.sqrt(variance - e) for e in epsilons]
         self.solutions = [
-            SimpleNamespace(epsilon=e, reconstruction=as_law([-np.sqrt(variance - e), np.sqrt(variance - e)])) for e in epsilons
+            SimpleNamespace(epsilon=e, reconstruction=as_law([-s, s])) for e, s in zip(epsilons, spread, strict=True)
         ]
 
     def bounds(self, distortion):
