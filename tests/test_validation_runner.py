@@ -37,7 +37,10 @@ def test_passing_claims_are_written_with_versions(modules, tmp_path, capsys):
     assert "2 of 2 claims hold" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("module", [SimpleNamespace(run=lambda smoke: record(passed=False)), raises(ValueError("lost"))])
+FAILS = SimpleNamespace(run=lambda smoke: record(passed=False))
+
+
+@pytest.mark.parametrize("module", [FAILS, raises(ValueError("lost"))])
 def test_failing_claim_or_crash_fails_the_run(module, modules, tmp_path, capsys):
     modules["good"] = SimpleNamespace(run=lambda smoke: record())
     modules["bad"] = module
