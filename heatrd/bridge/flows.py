@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from heatrd.kernels.potentials import log_mixture
+from heatrd.kernels.potentials import draw_posterior, log_mixture
 
 __all__ = ["AtomFlow", "DensityFlow", "Flow", "MixtureFlow", "SumFlow", "gaussian_rule"]
 
@@ -47,6 +47,9 @@ class Flow(Protocol):
 
         ``hint`` (n, d) and ``width`` tell where m(dz) G_s(x − z) has its mass, and how wide it is, if the caller knows.
         """
+
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw Z given x from m(dz) G_s(x − z), with random numbers handed in."""
 
 
 def gaussian_rule(dim: int, order: int | None = None) -> tuple[FloatArray, FloatArray]:
@@ -85,6 +88,12 @@ class AtomFlow:
         log_mixture(np.ascontiguousarray(x), self.points, self.log_mass, s, log_sum, mean)
         return log_sum - 0.5 * d * np.log(2 * np.pi * s), mean
 
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw Z given x from m(dz) G_s(x − z), by inversion of ``uniform`` (n,)."""
+        index = np.empty(len(x), dtype=np.int64)
+        draw_posterior(np.ascontiguousarray(x), self.points, self.log_mass, s, uniform, index)
+        return self.points[index]
+
     def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
                       width: float | None = None) -> tuple[FloatArray, FloatArray]:
         if s == 0.0:
@@ -107,15 +116,29 @@ class MixtureFlow:
 
     def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
                       width: float | None = None) -> tuple[FloatArray, FloatArray]:
-        log_parts, scores = [], []
-        for lw, mean, eigen, axes in zip(self.log_weights, self.means, self.eigen, self.axes, strict=True):
-            variance = eigen + s
-            if not (variance > 0).all():
-                return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
-            z = (x - mean) @ axes
-            log_parts.append(lw - 0.5 * (z**2 / variance + np.log(2 * np.pi * variance)).sum(axis=1))
-            scores.append(-(z / variance) @ axes.T)
+        log_parts, scores = zip(*(self._component(k, s, x) for k in range(len(self.means))), strict=True)
         return _mix(log_parts, scores)
+
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw Z given x: a component by inversion of ``uniform`` (n,), then its Gaussian posterior from ``normal`` (n, d)."""
+        logs = np.stack([self._component(k, s, x)[0] for k in range(len(self.means))])
+        p = np.exp(logs - logs.max(axis=0))
+        chosen = (np.cumsum(p, axis=0) < uniform * p.sum(axis=0)).sum(axis=0).clip(max=len(p) - 1)
+        out = np.empty_like(x)
+        for k in range(len(p)):
+            pick = chosen == k
+            gain = self.eigen[k] / (self.eigen[k] + s)
+            z = ((x[pick] - self.means[k]) @ self.axes[k]) * gain + np.sqrt(gain * s) * normal[pick]
+            out[pick] = self.means[k] + z @ self.axes[k].T
+        return out
+
+    def _component(self, k: int, s: float, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        variance = self.eigen[k] + s
+        if not (variance > 0).all():
+            return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
+        z = (x - self.means[k]) @ self.axes[k]
+        value = self.log_weights[k] - 0.5 * (z**2 / variance + np.log(2 * np.pi * variance)).sum(axis=1)
+        return value, -(z / variance) @ self.axes[k].T
 
 
 class SumFlow:
@@ -129,6 +152,19 @@ class SumFlow:
                       width: float | None = None) -> tuple[FloatArray, FloatArray]:
         values = [part.log_and_score(s, x, hint, width) for part in self.parts]
         return _mix([v[0] for v in values], [np.where(np.isfinite(v[1]), v[1], 0.0) for v in values])
+
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw Z given x: a part by the first share of ``uniform``, then within it."""
+        logs = np.stack([part.log_and_score(s, x)[0] for part in self.parts])
+        p = np.exp(logs - logs.max(axis=0))
+        p /= p.sum(axis=0)
+        ends = np.cumsum(p, axis=0)
+        out = np.empty_like(x)
+        for k, part in enumerate(self.parts):
+            start = ends[k] - p[k]
+            pick = (uniform >= start) & ((uniform < ends[k]) | (k == len(self.parts) - 1))
+            out[pick] = part.draw(s, x[pick], (uniform[pick] - start[pick]) / np.maximum(p[k, pick], 1e-300), normal[pick])
+        return out
 
 
 class DensityFlow:
@@ -174,6 +210,10 @@ class DensityFlow:
         if lost.any() and s > 0:  # a singular part, or nothing of the density in the window
             value[lost], score[lost] = self.nodes.log_and_score(s, x[lost])
         return value, score
+
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw Z given x from the quadrature nodes (exact for expectations that the nodes integrate)."""
+        return self.nodes.draw(s, x, uniform, normal)
 
     def _on_line(self, s: float, x: FloatArray, centre: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:
         low, high = centre[:, 0] - _WINDOW * width, centre[:, 0] + _WINDOW * width

@@ -272,6 +272,25 @@ class SchrodingerBridge:
         law = self.quadrature(t)
         return float(law.weights @ values(law.points))
 
+    def draw_terminal(self, x: ArrayLike, uniform: ArrayLike, normal: ArrayLike) -> FloatArray:
+        """Draw X_1 given X_0 = x from the optimal coupling, with random numbers handed in.
+
+        Parameters
+        ----------
+        x : (n, d) array_like
+        uniform : (n,) array_like
+            Uniform on [0, 1): chooses the atom (or component).
+        normal : (n, d) array_like
+            Standard normal: used where ν is a Gaussian mixture.
+
+        Returns
+        -------
+        (n, d) array
+        """
+        draws = self._parts.terminal.draw(self.epsilon, self._points(x), np.asarray(uniform, dtype=np.float64),
+                                          np.asarray(normal, dtype=np.float64))
+        return self._vector(draws, x)
+
     @property
     def log_phi0(self) -> FloatArray:
         """log φ_0 at the points of ``mu``; −Σ μ log φ_0 = F(ν) + (d/2) log 2πε for the tilt zero."""
@@ -385,7 +404,7 @@ def _nodes_of(nu: Any, nodes: DiscreteLaw | None) -> DiscreteLaw:
         return DiscreteLaw(*nu.discrete_part)
     if not all(hasattr(nu, name) for name in ("weights", "means", "covs")):
         raise InvalidInput(f"{nu!r} has a density without closed-form heat flow; pass nu_nodes, its quadrature")
-    z, w = gaussian_rule(nu.dim)
+    z, w = gaussian_rule(nu.dim, 24)
     eigen, axes = np.linalg.eigh(nu.covs)
     points = [m + (z * np.sqrt(np.maximum(e, 0.0))) @ a.T for m, e, a in zip(nu.means, eigen, axes, strict=True)]
     weights = [p * w for p in nu.weights]
