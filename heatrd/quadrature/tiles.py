@@ -1,0 +1,215 @@
+"""Weighted points sorted into cubic tiles, and Gaussian sums that touch only tiles that matter.
+
+All lengths are in units of √ε, so the kernel is k(z) = exp(−‖z‖²/2). Two sums carry the whole method:
+
+    log Z(x_i) = log Σ_j w_j k(x_i − y_j),        c(y) = Σ_i a_i k(x_i − y),   a_i = μ_i / Z(x_i).
+
+A tile keeps its tight bounding box, so a sum may leave out what is provably below a relative 1e-16: atoms j whose
+largest possible term in the tile is e⁻³⁸ of a term that is surely there, and tiles whose whole mass seen from
+their nearest point is below the accuracy asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Field", "Tiles", "make_tiles", "posterior", "squared_distances"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+_DROP = 38.0  # e^-38 = 3e-17: terms this much smaller than a sure one are left out
+_LOG_HUGE = 600.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tiles:
+    """Points sorted by tile.
+
+    Attributes
+    ----------
+    points : (N, d) array
+        Sorted points, units of √ε.
+    weights : (N,) array
+        Their masses.
+    order : (N,) array
+        ``points = original[order]``.
+    starts : (T + 1,) array
+        Tile t holds rows ``starts[t]:starts[t + 1]``.
+    low, high : (T, d) arrays
+        Tight bounding boxes of the tiles.
+    """
+
+    points: FloatArray
+    weights: FloatArray
+    order: IntArray
+    starts: IntArray
+    low: FloatArray
+    high: FloatArray
+
+    @property
+    def dim(self) -> int:
+        return int(self.points.shape[1])
+
+    @property
+    def size(self) -> int:
+        return int(self.points.shape[0])
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def rows(self, tile: int) -> slice:
+        return slice(int(self.starts[tile]), int(self.starts[tile + 1]))
+
+
+def make_tiles(points: FloatArray, weights: FloatArray, side: float = 3.0) -> Tiles:
+    """Sort points into cubes of the given side (units of √ε)."""
+    keys = np.floor((points - points.min(axis=0)) / side).astype(np.int64)
+    spans = keys.max(axis=0) + 1
+    flat = keys[:, 0]
+    for k in range(1, points.shape[1]):
+        flat = flat * spans[k] + keys[:, k]
+    order = np.argsort(flat, kind="stable")
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat[order])) + 1, [len(points)]])
+    p = np.ascontiguousarray(points[order])
+    low = np.minimum.reduceat(p, starts[:-1], axis=0)
+    high = np.maximum.reduceat(p, starts[:-1], axis=0)
+    return Tiles(p, np.ascontiguousarray(weights[order]), order, starts, low, high)
+
+
+def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
+    """‖a_i − b_j‖², shape (len(a), len(b)), from differences (no cancellation)."""
+    out = np.subtract.outer(a[:, 0], b[:, 0])
+    out *= out
+    for k in range(1, a.shape[1]):
+        difference = np.subtract.outer(a[:, k], b[:, k])
+        difference *= difference
+        out += difference
+    return out
+
+
+def _box_distances(low: FloatArray, high: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Squared distance of each point to the nearest and to the farthest point of one box."""
+    nearest = np.maximum(np.maximum(low - points, points - high), 0.0)
+    farthest = np.maximum(np.abs(points - low), np.abs(points - high))
+    return (nearest**2).sum(axis=-1), (farthest**2).sum(axis=-1)
+
+
+def posterior(
+    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = _DROP
+) -> Iterator[tuple[slice, IntArray, FloatArray, FloatArray]]:
+    """Yield, tile by tile, ``(rows, near, P, log_z)``: P_ij = w_j k(x_i − y_j)/Z(x_i) and log Z(x_i).
+
+    ``near`` indexes the atoms kept in the tile; the others have posterior mass below exp(−drop) there.
+    """
+    for t in range(len(tiles)):
+        rows = tiles.rows(t)
+        nearest, farthest = _box_distances(tiles.low[t], tiles.high[t], atoms)
+        sure = np.max(log_weights - 0.5 * farthest)
+        near = np.flatnonzero(log_weights - 0.5 * nearest > sure - drop)
+        s = squared_distances(tiles.points[rows], atoms[near])
+        s *= -0.5
+        s += log_weights[near]
+        top = s.max(axis=1)
+        s -= top[:, None]
+        np.exp(s, out=s)
+        total = s.sum(axis=1)
+        s /= total[:, None]
+        yield rows, near, s, top + np.log(total)
+
+
+class Field:
+    """c(y) = Σ_i a_i k(x_i − y) with its derivatives, at scattered points and on tensor grids.
+
+    Parameters
+    ----------
+    tiles : Tiles
+        The points x_i (the weights stored there are not used).
+    log_a : (N,) array
+        log a_i, in the tiles' order.
+    """
+
+    def __init__(self, tiles: Tiles, log_a: FloatArray) -> None:
+        self.tiles = tiles
+        self.a = np.exp(np.minimum(log_a, _LOG_HUGE))
+        self.mass = np.add.reduceat(self.a, tiles.starts[:-1])
+
+    def _near(self, low: FloatArray, high: FloatArray, drop: float) -> tuple[IntArray, float, float]:
+        """Tiles that matter in a box; the proved bound of what is left out, and of the whole sum."""
+        apart = np.maximum(np.maximum(self.tiles.low - high, low - self.tiles.high), 0.0)
+        bound = self.mass * np.exp(-0.5 * (apart**2).sum(axis=1))
+        order = np.argsort(bound)
+        dropped = np.cumsum(bound[order])
+        cut = int(np.searchsorted(dropped, drop, side="right"))
+        return order[cut:], float(dropped[cut - 1]) if cut else 0.0, float(dropped[-1])
+
+    def bound(self, low: FloatArray, high: FloatArray) -> float:
+        """Proved upper bound of c over a box, from the tiles' masses alone (crude)."""
+        return self._near(low, high, 0.0)[2]
+
+    def _gather(self, near: IntArray) -> tuple[FloatArray, FloatArray]:
+        rows = np.concatenate([np.arange(self.tiles.starts[t], self.tiles.starts[t + 1]) for t in np.sort(near)])
+        return self.tiles.points[rows], self.a[rows]
+
+    def on_grid(self, axes: list[FloatArray], drop: float = 1e-16) -> tuple[FloatArray, float]:
+        """c on the tensor grid of ``axes``, and the proved bound of what was left out.
+
+        Separability: Σ_i a_i Π_k E_k[i, ·] as one matrix product.
+        """
+        low, high = np.array([a.min() for a in axes]), np.array([a.max() for a in axes])
+        near, dropped, _ = self._near(low, high, drop)
+        shape = tuple(len(a) for a in axes)
+        if not len(near):
+            return np.zeros(shape), dropped
+        x, a = self._gather(near)
+        factors = [np.exp(-0.5 * np.subtract.outer(x[:, k], axis) ** 2) for k, axis in enumerate(axes)]
+        left = factors[0] * a[:, None]
+        for middle in factors[1:-1]:
+            left = (left[:, :, None] * middle[:, None, :]).reshape(len(x), -1)
+        if len(axes) == 1:
+            return left.sum(axis=0), dropped
+        return (left.T @ factors[-1]).reshape(shape), dropped
+
+    def at(self, y: FloatArray, drop: float = 1e-16) -> FloatArray:
+        """c at scattered points (n, d) → (n,)."""
+        return self.derivatives(y, order=0, drop=drop)[0]
+
+    def derivatives(
+        self, y: FloatArray, order: int = 2, drop: float = 1e-16
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return c, ∇c, ∇²c at points (n, d) → (n,), (n, d), (n, d, d); zero arrays beyond ``order``."""
+        n, d = y.shape
+        value, gradient, hessian = np.zeros(n), np.zeros((n, d)), np.zeros((n, d, d))
+        if n == 0:
+            return value, gradient, hessian
+        groups = make_tiles(y, np.ones(n), side=3.0)
+        for t in range(len(groups)):
+            rows = groups.order[groups.rows(t)]
+            near, _, _ = self._near(groups.low[t], groups.high[t], drop)
+            if not len(near):
+                continue
+            x, a = self._gather(near)
+            step = max(1, 4_000_000 // len(x))
+            for first in range(0, len(rows), step):
+                part = rows[first : first + step]
+                k = np.exp(-0.5 * squared_distances(y[part], x))
+                k *= a
+                value[part] = k.sum(axis=1)
+                if order >= 1:
+                    centre = y[part].mean(axis=0)
+                    u, v = x - centre, y[part] - centre
+                    first_moment = k @ u
+                    gradient[part] = first_moment - v * value[part][:, None]
+                    if order >= 2:
+                        products = (u[:, :, None] * u[:, None, :]).reshape(len(x), d * d)
+                        second = (k @ products).reshape(-1, d, d)
+                        cross = first_moment[:, :, None] * v[:, None, :]
+                        second -= cross + cross.transpose(0, 2, 1)
+                        second += v[:, :, None] * v[:, None, :] * value[part][:, None, None]
+                        second -= np.eye(d) * value[part][:, None, None]
+                        hessian[part] = second
+        return value, gradient, hessian
