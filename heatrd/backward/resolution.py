@@ -1,0 +1,104 @@
+"""Which grid to solve on: a box that holds the tails, spaced so that the spectrum meets its noise floor inside the band.
+
+For a source with a formula the box runs to where the density has fallen by e⁻⁴⁰, and the number of cells is raised until the outer quarter
+of the band holds rounding noise only. Heavy tails stop the growth of the box, slowly decaying spectra that of the number of cells;
+both leave a larger "noise" level behind, which the solver measures. A tabulated density is taken on its own grid.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heatrd.backward.spectral import Spectrum, spectrum_of
+from heatrd.errors import InvalidInput
+from heatrd.grids import Grid, as_grid, box_of, check_memory
+from heatrd.sources.base import Source, Source1D
+
+__all__ = ["ARRAYS", "box_of_source", "density_on", "grid_for", "resolved_spectrum", "tabulation"]
+
+FloatArray = NDArray[np.float64]
+ARRAYS = 14  # arrays of the grid's shape at the peak of a backward solve, transforms included
+START = {1: 1024, 2: 128, 3: 80}
+MOST = {1: 1 << 18, 2: 1024, 3: 192}
+WIDEST = {1: 3000.0, 2: 24.0, 3: 12.0}
+
+
+def tabulation(source: Source) -> Grid | None:
+    """The grid a tabulated source was given on; None for other sources."""
+    coords: Any = getattr(source, "coords", None)
+    if coords is None or not hasattr(source, "density"):
+        return None
+    return as_grid(coords)
+
+
+def box_of_source(source: Source, epsilon: float = 0.0) -> tuple[FloatArray, FloatArray]:
+    """Box outside which the source's density is below e⁻⁴⁰ of its peak (as far as the caps allow)."""
+    scale = np.sqrt(np.maximum(np.diag(source.covariance), 1e-300))
+    mean = np.asarray(source.mean, dtype=np.float64)
+    if isinstance(source, Source1D):
+        low, high = source.tail_cut(1e-18)
+        reach = WIDEST[1] * scale[0]
+        low, high = max(low, mean[0] - reach), min(high, mean[0] + reach)
+        return np.array([low]), np.array([high])
+    low, high = box_of(source.log_density, mean, scale, drop=40.0, widest=WIDEST[source.dim])
+    return low, high
+
+
+def density_on(grid: Grid, source: Source) -> FloatArray:
+    """The source's density at the cell centres; refuses what is not a number there."""
+    with np.errstate(divide="ignore", over="ignore"):
+        values = np.exp(grid.evaluate(source.log_density))
+    if not np.isfinite(values).all() or not values.any():
+        raise InvalidInput(
+            f"{source.name}: its density is not finite and positive on this grid; choose a grid inside the support "
+            "that avoids its poles"
+        )
+    return np.asarray(values)
+
+
+def grid_for(source: Source, memory_limit: int | None = None) -> tuple[Grid, FloatArray]:
+    """Grid and density for a source with a formula."""
+    low, high = box_of_source(source)
+    n = START[source.dim]
+    while True:
+        grid = Grid.uniform(low, high, [n] * source.dim)
+        check_memory(grid.shape, ARRAYS, "a backward heat solve", memory_limit)
+        density = density_on(grid, source)
+        larger = n * 2 if source.dim < 3 else (n * 3) // 2 // 8 * 8
+        if spectrum_of(density, grid).resolved or larger > MOST[source.dim]:
+            return grid, density
+        n = larger
+
+
+def resolved_spectrum(
+    source: Source, epsilon: float, grid: Grid | ArrayLike | None, noise: float | None, memory_limit: int | None
+) -> tuple[Spectrum, FloatArray, tuple[str, ...]]:
+    """Spectrum of the source on the grid asked for, its own, or a suitable one; with remarks about the choice."""
+    if source.dim > 3:
+        raise InvalidInput(f"{source.name} has dimension {source.dim}; grids have at most 3, and it has no closed form here")
+    remarks: tuple[str, ...] = ()
+    chosen = tabulation(source) if grid is None else as_grid(grid)
+    if chosen is None:
+        chosen, density = grid_for(source, memory_limit)
+    else:
+        if chosen.dim != source.dim:
+            raise InvalidInput(f"the grid has {chosen.dim} axes; {source.name} has dimension {source.dim}")
+        if not chosen.is_uniform:
+            chosen = _equal_spacing(chosen)
+            remarks = ("resampled to equal spacing",)
+        check_memory(chosen.shape, ARRAYS, "a backward heat solve", memory_limit)
+        density = density_on(chosen, source)
+    return spectrum_of(density, chosen, epsilon, noise), density, remarks
+
+
+def _equal_spacing(grid: Grid) -> Grid:
+    """Equal spacing at the finest spacing of each axis (at most four times as many cells)."""
+    axes = []
+    for x in grid.axes:
+        n = min(math.ceil((x[-1] - x[0]) / np.diff(x).min()) + 1, 4 * x.size)
+        axes.append(np.linspace(x[0], x[-1], n))
+    return as_grid(axes)

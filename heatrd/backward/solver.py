@@ -1,0 +1,233 @@
+"""One call for the backward heat equation: choose a method, solve, measure what the answer is worth."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from heatrd.backward.inversions import (
+    ClosedForm, Inversion, Marching, Positive, Spectral, clip, effective_volume, kl_divergence, negative_mass, polish,
+)
+from heatrd.backward.marching import plan_march
+from heatrd.backward.path import HeatPath
+from heatrd.backward.precision import Precise, solve_precisely
+from heatrd.backward.resolution import box_of_source, density_on, resolved_spectrum
+from heatrd.backward.spectral import Spectrum
+from heatrd.errors import HeatrdWarning, InvalidInput
+from heatrd.grids import Grid, as_grid, check_memory
+from heatrd.heat import schemes
+from heatrd.sources import as_source
+from heatrd.sources.base import Source
+
+__all__ = ["METHODS", "backward_heat"]
+
+FloatArray = NDArray[np.float64]
+METHODS = ("auto", "closed-form", "spectral", "finite-difference", "positive", "arbitrary-precision")
+DOUBTFUL = 0.1  # estimated relative L1 error from which an answer is flagged
+CLOSED_CELLS = {1: 1024, 2: 256, 3: 96}
+_WORK = 6e7  # cell updates that polishing may cost
+_CLEAN = 1e-12  # negative mass that needs no polishing
+
+
+def backward_heat(
+    source: Any,
+    epsilon: float,
+    grid: Grid | ArrayLike | None = None,
+    method: str = "auto",
+    *,
+    noise: float | None = None,
+    order: int | None = None,
+    digits: int | None = None,
+    formula: Callable[[Any], Any] | None = None,
+    memory_limit: int | None = None,
+) -> HeatPath:
+    """Solve the heat equation backwards from a source: the optimal density path, control and reconstruction.
+
+    Parameters
+    ----------
+    source : Source, scipy.stats distribution, name, or tabulated density (`heatrd.from_grid`)
+        μ, without atoms.
+    epsilon : float
+        How far to go back: variance per coordinate, 0 < ε ≤ ε_c; D = dε.
+    grid : Grid or axes, optional
+        Cell centres per axis. Default: the grid of a tabulated source, else a box that holds the tails, spaced until the spectrum
+        is resolved.
+    method : str
+        "closed-form"; "spectral" (inversion cut at the noise); "finite-difference" (marching with a low-pass in every step); "positive"
+        (spectral, then Richardson–Lucy sweeps, for noisy data); "arbitrary-precision" (1-D, formula evaluated to ``digits`` digits);
+        "auto": closed form where the source has one, otherwise spectral, made "positive" when noise leaves negative mass.
+    noise : float, optional
+        Relative rms noise of a Fourier mode of the data, where known better than it can be measured.
+    order : int, optional
+        Order of the finite-difference stencils (default: 8, or higher where the grid is coarse).
+    digits : int, optional
+        Decimal digits of "arbitrary-precision" (default: enough for an error of 1e-8 where ε_c is known).
+    formula : callable, optional
+        The density with mpmath numbers, mpf → mpf, for "arbitrary-precision" and sources that have none built in.
+    memory_limit : int, optional
+        Bytes allowed; default 80 % of what is available.
+
+    Returns
+    -------
+    HeatPath
+        Never negative; `flags` says what not to trust, and a `HeatrdWarning` is issued when there is a flag.
+
+    Raises
+    ------
+    InvalidInput
+        ε outside (0, ε_c] where ε_c is known, atoms in μ, an unknown method or one the source does not admit.
+    TooLarge
+        A grid that does not fit in memory, with the largest that does.
+
+    Notes
+    -----
+    The relative error of ρ_1 is of the order η^{1−θ}, θ = ε/ε_c, η the relative noise of the data: no method does better
+    for Gaussian-like sources (DESIGN (6)).
+    """
+    begin = time.perf_counter()
+    src = as_source(source)
+    eps = _check_epsilon(src, epsilon)
+    _check_method(method)
+    if method == "auto":
+        method = "closed-form" if src.deblurred(eps) is not None else "auto"
+    if method == "closed-form":
+        return _closed_form(src, eps, grid, memory_limit, begin)
+    if method == "arbitrary-precision":
+        return _arbitrary_precision(src, eps, grid, digits, formula, begin)
+    spectrum, density, remarks = resolved_spectrum(src, eps, grid, noise, memory_limit)
+    plain = Spectral(spectrum, eps)
+    raw = plain.raw(1.0)
+    volume = effective_volume(raw, spectrum.grid)
+    noise_error, cut_error = spectrum.errors(eps, volume)
+    scheme_error = 0.0
+    chosen: Inversion = plain
+    if method == "finite-difference":
+        march = plan_march(spectrum, eps, noise_error + cut_error, volume, order)
+        scheme_error = march.space_error + march.time_error
+        chosen = Marching(spectrum, eps, march)
+        raw = chosen.raw(1.0)
+    negative = negative_mass(raw, spectrum.grid)
+    if method == "positive" or (method == "auto" and negative > _CLEAN):
+        chosen = _polished(plain, density, raw)
+        method = "positive"
+    elif method == "auto":
+        method = "spectral"
+    final = chosen.nu if isinstance(chosen, Positive) else clip(raw, spectrum.grid)
+    estimated = min(noise_error + cut_error + scheme_error, 2.0)
+    flags = remarks + _flags(spectrum, estimated, negative, src, eps)
+    residual = _residual(density, final, spectrum.grid, eps)
+    return _path(
+        src, eps, spectrum.grid, method, chosen, flags, begin, estimated_error=estimated, noise_error=min(noise_error, 2.0),
+        cut_error=min(cut_error, 2.0), scheme_error=scheme_error, negative_mass=negative, residual=residual,
+    )
+
+
+def _check_epsilon(src: Source, epsilon: float) -> float:
+    try:
+        eps = float(epsilon)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"backward heat: epsilon={epsilon!r} must be a number") from None
+    if not (math.isfinite(eps) and eps > 0):
+        raise InvalidInput(f"backward heat: epsilon={eps!r} must be finite and > 0")
+    if src.discrete_part[1].size:
+        raise InvalidInput(f"{src.name} has atoms, so it is no blur of any law (epsilon_c = 0); use heatrd.solve")
+    critical = src.critical_epsilon()
+    if critical is not None and eps > critical * (1 + 1e-12):
+        raise InvalidInput(
+            f"backward heat: epsilon={eps:g} exceeds epsilon_c={critical:.10g} of {src.name}: no law nu with "
+            f"mu = nu * N(0, epsilon I) exists beyond it; use epsilon <= {critical:.10g}, or heatrd.solve for the atomic regime"
+        )
+    return eps
+
+
+def _check_method(method: str) -> None:
+    if method in METHODS:
+        return
+    near = difflib.get_close_matches(str(method).replace("_", "-").lower(), METHODS, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InvalidInput(f"backward heat: method {method!r} is unknown; {hint}choose one of {', '.join(METHODS)}")
+
+
+def _closed_form(src: Source, eps: float, grid: Grid | ArrayLike | None, limit: int | None, begin: float) -> HeatPath:
+    if src.deblurred(eps) is None:
+        raise InvalidInput(f"{src.name} has no closed form for its deblurred law; use method='spectral'")
+    if src.dim > 3:
+        raise InvalidInput(f"{src.name} has dimension {src.dim}; density paths are tabulated for d <= 3")
+    if grid is None:
+        low, high = box_of_source(src)
+        chosen = Grid.uniform(low, high, [CLOSED_CELLS[src.dim]] * src.dim)
+    else:
+        chosen = as_grid(grid)
+        if chosen.dim != src.dim:
+            raise InvalidInput(f"the grid has {chosen.dim} axes; {src.name} has dimension {src.dim}")
+    check_memory(chosen.shape, 6, "a density path", limit)
+    return _path(
+        src, eps, chosen, "closed-form", ClosedForm(src, eps, chosen), (), begin, estimated_error=0.0, noise_error=0.0,
+        cut_error=0.0, scheme_error=0.0, negative_mass=0.0, residual=0.0,
+    )
+
+
+def _arbitrary_precision(
+    src: Source, eps: float, grid: Grid | ArrayLike | None, digits: int | None, formula: Callable[[Any], Any] | None, begin: float
+) -> HeatPath:
+    found: Precise = solve_precisely(src, eps, None if grid is None else as_grid(grid), digits, formula)
+    raw = found.raw(1.0)
+    negative = negative_mass(raw, found.grid)
+    residual = _residual(density_on(found.grid, src), clip(raw, found.grid), found.grid, eps)
+    flags = ("estimated error above 0.1",) if found.estimated_error > DOUBTFUL else ()
+    return _path(
+        src, eps, found.grid, "arbitrary-precision", found, flags, begin, estimated_error=found.estimated_error,
+        noise_error=found.noise_error, cut_error=found.cut_error, scheme_error=0.0, negative_mass=negative, residual=residual,
+    )
+
+
+def _polished(plain: Spectral, density: FloatArray, raw: FloatArray) -> Positive:
+    spectrum = plain.spectrum
+    sweeps = int(np.clip(_WORK / density.size, 8, 2000))
+    nu, done = polish(density, clip(raw, plain.grid), spectrum, plain.epsilon, sweeps, 1e-11)
+    return Positive(spectrum, plain.epsilon, nu, done)
+
+
+def _flags(spectrum: Spectrum, estimated: float, negative: float, src: Source, eps: float) -> tuple[str, ...]:
+    flags = []
+    if not spectrum.resolved:
+        flags.append("the spectrum does not reach a noise floor on this grid: use finer spacing or a wider box")
+    if estimated > DOUBTFUL:
+        flags.append(f"estimated relative error {estimated:.2g} of the final density")
+    if negative > 0.5 * DOUBTFUL:
+        flags.append(f"negative mass {negative:.2g} before projection: epsilon may exceed epsilon_c")
+    growth = spectrum.envelope[1]
+    if math.isfinite(growth) and eps > 1.1 * growth:
+        flags.append(f"the spectrum decays like that of a source with epsilon_c = {growth:.3g} < epsilon")
+    return tuple(flags)
+
+
+def _residual(density: FloatArray, nu: FloatArray, grid: Grid, eps: float) -> float:
+    """KL(μ‖ν∗G_ε) by the forward semigroup: positive convolution where the grid resolves the blur."""
+    mu = density / (density.sum() * grid.cell)
+    if math.sqrt(eps) >= schemes.NARROWEST * max(grid.spacing):
+        return kl_divergence(mu, schemes.convolve(nu, grid, "periodic", eps), grid)
+    return kl_divergence(mu, np.maximum(schemes.spectral(nu, grid, "periodic", eps), 0.0), grid, 1e-14 * float(mu.max()))
+
+
+def _path(
+    src: Source, eps: float, grid: Grid, method: str, inversion: Inversion, flags: tuple[str, ...], begin: float, **evidence: float
+) -> HeatPath:
+    path = HeatPath(
+        source=src, epsilon=eps, grid=grid, method=method, critical=src.critical_epsilon(), inversion=inversion, flags=flags,
+        seconds=time.perf_counter() - begin, **evidence,
+    )
+    if flags:
+        _warn(f"backward heat, {src.name} at epsilon={eps:g}: " + "; ".join(flags))
+    return path
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, HeatrdWarning, stacklevel=4)

@@ -1,0 +1,232 @@
+"""Spectral inversion of the heat semigroup, cut where the data's spectrum meets its noise floor.
+
+With S(ω) the Fourier modes of ρ_0 (S(0) = 1), the density at time t is
+
+    ρ_t = Σ_kept S(ω) exp(+εt ‖ω‖²/2) e^{iω·x}.
+
+Noise of rms δ per mode (rounding counts as noise) makes modes below it worthless: shells of equal ‖ω‖, on which the
+amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them only
+modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
+δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an unresolved density shows
+up as "noise" at the level of its aliasing error.
+
+Error estimate, L2 over the box and turned to L1 by the effective volume e^{h(ρ_t)} of the answer:
+noise δ² Σ_kept exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
+log|S| ≈ a − c‖ω‖²/2 fitted to the last shells and continued.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from heatrd.grids import Grid
+
+__all__ = ["Spectrum", "mode_weights", "spectrum_of"]
+
+FloatArray = NDArray[np.float64]
+KEEP = 2.5  # modes kept inside the cut-off stand this many δ out of the noise
+BAND_EDGE = 1e3  # a spectrum expected this many δ high a little beyond its last shell, and not there, is band-limited
+EVIDENCE = 12.0  # a shell of N modes of pure noise passes with probability e^{-EVIDENCE}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spectrum:
+    """Fourier modes of a density on a uniform grid, with their noise level and cut-off.
+
+    Attributes
+    ----------
+    grid : Grid
+    modes : complex array, the shape of ``rfftn``
+        S(ω), normalised to S(0) = 1.
+    square : array of the same shape
+        ‖ω‖².
+    mass : float
+        Integral of the density before normalisation.
+    noise : float
+        rms noise δ of a mode, relative to S(0).
+    cutoff : float
+        ω_c.
+    kept : bool array
+        The modes kept.
+    resolved : bool
+        Whether the spectrum reaches its noise floor inside the grid's band.
+    envelope : (a, c)
+        log|S| ≈ a − c‖ω‖²/2 near the cut-off; c = inf for a band-limited density.
+    """
+
+    grid: Grid
+    modes: NDArray[np.complex128]
+    square: FloatArray
+    mass: float
+    noise: float
+    cutoff: float
+    kept: NDArray[np.bool_]
+    resolved: bool
+    envelope: tuple[float, float]
+
+    def invert(self, variance: float) -> FloatArray:
+        """ρ after ``variance`` of blur is undone, of mass 1; may be negative where the noise is."""
+        factor = np.zeros(self.square.shape)
+        factor[self.kept] = np.exp(0.5 * variance * self.square[self.kept])
+        return np.asarray(fft.irfftn(self.modes * factor, s=self.grid.shape)) / self.grid.cell
+
+    def amplification(self, variance: float) -> float:
+        """Largest factor any kept mode is multiplied by."""
+        return float(np.exp(0.5 * variance * self.square[self.kept].max()))
+
+    def point_noise(self, variance: float) -> float:
+        """rms error of a point value of the answer that the noise causes."""
+        weights = mode_weights(self.grid)
+        total = (weights * np.exp(variance * np.where(self.kept, self.square, 0.0)) * self.kept).sum()
+        return self.noise * math.sqrt(float(total)) / _box_volume(self.grid)
+
+    def errors(self, variance: float, effective_volume: float) -> tuple[float, float]:
+        """Estimated relative L1 errors of the answer: (noise let through, signal cut off)."""
+        to_l1 = math.sqrt(2 / math.pi * effective_volume * _box_volume(self.grid))
+        return to_l1 * self.point_noise(variance), to_l1 * self._dropped(variance) / _box_volume(self.grid)
+
+    def _dropped(self, variance: float) -> float:
+        weights = mode_weights(self.grid)
+        inside = ~self.kept & (self.square <= self.cutoff**2)
+        excess = np.abs(self.modes[inside]) ** 2 - self.noise**2
+        grown = (np.broadcast_to(weights, inside.shape)[inside] * excess * np.exp(variance * self.square[inside])).sum()
+        a, c = self.envelope
+        if math.isinf(c):
+            return math.sqrt(max(grown, 0.0))
+        if c <= variance:
+            return math.inf
+        outer = max(self.cutoff, 1e-300)
+        q = np.linspace(outer, outer + 12 / math.sqrt(c - variance), 2000)
+        log_energy = 2 * a + (variance - c) * q**2
+        rim = (self.square > (0.85 * outer) ** 2) & (self.square <= outer**2)
+        share = max((rim & self.kept).sum(), 1) / max(rim.sum(), 1)
+        density = _box_volume(self.grid) * share * _sphere_area(self.grid.dim) / (2 * math.pi) ** self.grid.dim
+        tail = density * np.trapezoid(q ** (self.grid.dim - 1) * np.exp(np.minimum(log_energy, 600)), q)
+        return math.sqrt(max(grown, 0.0) + float(tail))
+
+
+def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: float | None = None) -> Spectrum:
+    """Transform a density on a uniform grid and find its noise floor and cut-off.
+
+    Parameters
+    ----------
+    density : array of the grid's shape
+    grid : Grid
+        Uniform; the density should vanish towards its walls.
+    variance : float
+        Variance to be undone; modes whose noise would grow beyond the signal (δ exp(εω²/2) > 1) are never kept.
+    noise : float, optional
+        Relative noise of a mode where it is known; measured otherwise.
+    """
+    modes = np.asarray(fft.rfftn(density)) * grid.cell
+    mass = float(modes.flat[0].real)
+    modes = modes / mass
+    square = _frequency_square(grid, modes.shape)
+    size = np.abs(modes)
+    level, resolved = _noise_level(size, grid)
+    # Summing N numbers of one sign leaves at least this much rounding noise.
+    floor = 2.0**-54 / math.sqrt(max(np.count_nonzero(density > 1e-3 * density.max()), 1))
+    level = max(level if noise is None else noise, floor)
+    radius = np.sqrt(square)
+    width = _shell_width(grid)
+    shell = (radius / width).astype(np.int64)
+    count = np.bincount(shell.ravel())
+    peak = np.zeros(count.size)
+    np.maximum.at(peak, shell.ravel(), size.ravel())
+    useful = math.sqrt(2 * math.log(1 / level) / variance) if variance > 0 else math.inf
+    last = _last_signal_shell(peak, count, level, useful / width)
+    cutoff = min(width * (last + 1), useful)
+    kept = (radius <= cutoff) & (size > KEEP * level)
+    kept.flat[0] = True
+    return Spectrum(grid, modes, square, mass, level, cutoff, kept, resolved, _envelope(peak, width, last, level))
+
+
+def _noise_level(size: FloatArray, grid: Grid) -> tuple[float, bool]:
+    """rms level of the outer modes, raised to what their loudest one says, and whether it looks like noise.
+
+    Rounding noise of a transform in several dimensions is louder on the axes of frequency space, and what aliasing
+    leaves is no noise at all: the loudest outer mode covers both.
+    """
+    dim = grid.dim
+    inside = []
+    for a, n in enumerate(grid.shape):
+        index = np.arange(size.shape[a])
+        relative = np.minimum(index, n - index) / (n / 2)
+        inside.append(relative.reshape([-1 if b == a else 1 for b in range(dim)]))
+    outer = np.zeros(size.shape, dtype=bool)
+    for relative in inside:
+        outer |= relative > 0.75
+    level = _rms_by_median(size[outer])
+    spread = math.sqrt(math.log(max(int(outer.sum()), 2)) + 1)
+    loudest = float(size[outer].max())
+    resolved = loudest <= max(level * (spread + math.sqrt(EVIDENCE)), 2.0**-49)
+    return max(level, loudest / spread), resolved
+
+
+def _rms_by_median(size: FloatArray) -> float:
+    """rms of complex Gaussian modes from the median of |S|² (exponentially distributed), deaf to outliers."""
+    return math.sqrt(float(np.median(size**2)) / math.log(2))
+
+
+def _last_signal_shell(peak: FloatArray, count: NDArray[np.int64], level: float, useful: float) -> int:
+    """Last shell above the noise before a gap of noise-like shells."""
+    loud = peak > level * np.sqrt(np.log(np.maximum(count, 1)) + EVIDENCE)
+    last = 0
+    for i in np.flatnonzero(loud):
+        if i - last > max(4, 0.15 * last) or i > useful:
+            break
+        last = int(i)
+    return last
+
+
+def _envelope(peak: FloatArray, width: float, last: int, level: float) -> tuple[float, float]:
+    """Fit log peak ≈ a − c q²/2 on the outer half of the shells kept; c = inf where the band ends before the fit says so."""
+    for first in (last // 2, 0):
+        shells = np.arange(first, last + 1)
+        good = peak[shells] > 4 * level
+        if good.sum() >= 4:
+            q = width * (shells[good] + 0.5)
+            slope, offset = np.polyfit(-0.5 * q**2, np.log(peak[shells[good]]), 1)
+            beyond = min(last + 4, peak.size - 1)
+            expected = offset - 0.5 * slope * (width * (beyond + 0.5)) ** 2
+            if beyond > last and expected > math.log(BAND_EDGE * level) and peak[last + 1 :].max() < BAND_EDGE * level:
+                return 0.0, math.inf
+            return float(offset), max(float(slope), 0.0)
+    return 0.0, 0.0
+
+
+def _frequency_square(grid: Grid, shape: tuple[int, ...]) -> FloatArray:
+    square = np.zeros(shape)
+    for a, (n, h) in enumerate(zip(grid.shape, grid.spacing)):
+        omega = 2 * np.pi * (fft.rfftfreq(n, h) if a == grid.dim - 1 else fft.fftfreq(n, h))
+        square += (omega**2).reshape([-1 if b == a else 1 for b in range(grid.dim)])
+    return square
+
+
+def mode_weights(grid: Grid) -> FloatArray:
+    """How often each stored mode of ``rfftn`` occurs in the full spectrum, along the last axis."""
+    twice = np.full(grid.shape[-1] // 2 + 1, 2.0)
+    twice[0] = 1.0
+    if grid.shape[-1] % 2 == 0:
+        twice[-1] = 1.0
+    return twice
+
+
+def _shell_width(grid: Grid) -> float:
+    """Shells as wide as the coarsest mode spacing, and at least 1/400 of the band."""
+    coarsest = max(2 * np.pi / (n * h) for n, h in zip(grid.shape, grid.spacing))
+    band = math.sqrt(sum((np.pi / h) ** 2 for h in grid.spacing))
+    return max(coarsest, band / 400)
+
+
+def _box_volume(grid: Grid) -> float:
+    return grid.cell * grid.size
+
+
+def _sphere_area(dim: int) -> float:
+    return {1: 2.0, 2: 2 * math.pi, 3: 4 * math.pi}[dim]
