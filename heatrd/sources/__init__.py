@@ -3,7 +3,9 @@
 from heatrd.sources.base import Source, Source1D
 from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture
+from heatrd.sources.kernel_density import KernelDensity
 from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
+from heatrd.sources.samples import from_samples
 from heatrd.sources.scipy_adaptor import ScipySource
 from heatrd.sources.univariate import (
     BernoulliGaussian,
@@ -23,6 +25,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "GeneralizedGaussian",
+    "KernelDensity",
     "Laplace",
     "Logistic",
     "ScipySource",
@@ -32,6 +35,7 @@ __all__ = [
     "Triangular",
     "Uniform",
     "as_source",
+    "from_samples",
     "register",
     "register_converter",
     "source_names",

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import linalg, special
 from scipy.sparse import csgraph
+from scipy.spatial import distance
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -95,13 +96,24 @@ class GaussianMixture(Source):
         flat = x.reshape(-1, self.dim)
         solid = np.flatnonzero(self._eigenvalues[:, 0] > 0)
         out = np.full(len(flat), -np.inf)
-        with np.errstate(over="ignore", divide="ignore"):
-            for i in solid:
-                z = linalg.solve_triangular(self._roots[i], (flat - self.means[i]).T, lower=True)
-                log_root = np.log(np.diag(self._roots[i])).sum()
-                one = np.log(self.weights[i]) - 0.5 * (z * z).sum(axis=0) - log_root - 0.5 * self.dim * LOG_2PI
-                out = np.logaddexp(out, one)
+        _, shape = np.unique(self.covs[solid].reshape(len(solid), -1), axis=0, return_inverse=True)
+        for group in range(shape.max(initial=-1) + 1):
+            out = np.logaddexp(out, self._log_group(flat, solid[shape.ravel() == group]))
         return out.reshape(x.shape[:-1])
+
+    def _log_group(self, x: FloatArray, members: NDArray[np.intp]) -> FloatArray:
+        """Log-sum over components that share one covariance: distances after whitening, in chunks of points."""
+        root = self._roots[members[0]]
+        centre = self.means[members].mean(axis=0)
+        white = linalg.solve_triangular(root, (self.means[members] - centre).T, lower=True).T
+        shift = np.log(self.weights[members]) - np.log(np.diag(root)).sum() - 0.5 * self.dim * LOG_2PI
+        out = np.empty(len(x))
+        step = max(1, _CHUNK // len(members))
+        for i in range(0, len(x), step):
+            z = linalg.solve_triangular(root, (x[i : i + step] - centre).T, lower=True).T
+            with np.errstate(over="ignore"):
+                out[i : i + step] = special.logsumexp(shift - 0.5 * distance.cdist(z, white, "sqeuclidean"), axis=1)
+        return out
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> FloatArray:
         rng = np.random.default_rng(rng)
@@ -199,7 +211,7 @@ class GaussianMixture1D(GaussianMixture, Source1D):
             out = np.where(sign * (x - point) >= 0, np.logaddexp(out, np.log(weight)), out)
         return np.asarray(out)
 
-    def _log_sum(self, x: ArrayLike, which: FloatArray, log_term: Any, shift: FloatArray) -> FloatArray:
+    def _log_sum(self, x: ArrayLike, which: NDArray[np.bool_], log_term: Any, shift: FloatArray) -> FloatArray:
         """log Σ_i exp(shift_i + log_term((x − m_i)/σ_i)) over the components selected, in chunks of points."""
         x = np.asarray(x, dtype=np.float64)
         flat, means, sigmas = x.ravel(), self.means[which, 0], self._sigmas[which]
@@ -320,7 +332,7 @@ def _spectra(covs: FloatArray, what: str) -> tuple[FloatArray, FloatArray]:
     roots = np.empty_like(covs)
     for i in range(len(covs)):
         if values[i, 0] > 0:
-            roots[i] = np.linalg.qr((vectors[i] * np.sqrt(values[i])).T, mode="r").T
+            roots[i] = np.linalg.qr((vectors[i] * np.sqrt(values[i])).T, mode="r").T  # type: ignore[attr-defined]
             roots[i] *= np.sign(np.diag(roots[i]))
         else:
             roots[i] = vectors[i] * np.sqrt(values[i])
@@ -336,7 +348,7 @@ def _flush_null_eigenvalues(covs: FloatArray, scale: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("kij,kj,klj->kil", vectors, values, vectors))
 
 
-def _connected_blocks(adjacency: FloatArray) -> list[tuple[int, ...]]:
+def _connected_blocks(adjacency: NDArray[np.bool_]) -> list[tuple[int, ...]]:
     count, label = csgraph.connected_components(adjacency, directed=False)
     return [tuple(int(i) for i in np.flatnonzero(label == b)) for b in range(count)]
 

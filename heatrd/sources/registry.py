@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from heatrd.errors import InvalidInput
-from heatrd.sources import scipy_adaptor, univariate
+from heatrd.sources import samples, scipy_adaptor, univariate
 from heatrd.sources.base import Source
 
 __all__ = ["as_source", "register", "register_converter", "source_names", "source_parameters"]
@@ -124,7 +124,7 @@ def _converted(obj: Any) -> Source:
             raise InvalidInput(f"scipy.stats.{obj.name} needs its parameters {obj.shapes}: pass a frozen distribution")
         return scipy_adaptor.from_frozen(obj.freeze())
     if isinstance(obj, stats.gaussian_kde):
-        return _from_kde(obj)
+        return samples.from_kde(obj)
     if all(hasattr(obj, a) for a in ("logpdf", "iccdf", "icdf", "support", "variance", "sample")):
         if not all(hasattr(obj, a) for a in ("dim", "tail_cut")):
             return scipy_adaptor.from_new_style(obj)
@@ -134,10 +134,6 @@ def _converted(obj: Any) -> Source:
         f"cannot read a source from {type(obj).__name__!r}; give a name, a scipy.stats continuous distribution, or a heatrd source "
         "(samples: heatrd.from_samples, tabulated densities: heatrd.from_grid)"
     )
-
-
-def _from_kde(kde: stats.gaussian_kde) -> Source:
-    return univariate.GaussianMixture(kde.weights, np.asarray(kde.dataset).T, np.atleast_2d(kde.covariance))
 
 
 def _canonical(name: str) -> str:

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import integrate, stats
+from scipy import optimize, stats
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
-from heatrd.sources._tails import tail_point
 from heatrd.sources.base import FloatArray, Source
-from heatrd.sources.gaussian import Gaussian, GaussianMixture
+from heatrd.sources.discrete import Atoms
+from heatrd.sources.gaussian import Gaussian, GaussianMixture, clip_epsilon
 from heatrd.sources.univariate import (
     Exponential,
     GeneralizedGaussian,
@@ -40,14 +40,19 @@ _BREAKPOINTS: dict[str, Callable[..., tuple[float, ...]]] = {
     "crystalball": lambda beta, m: (-beta,),
     "dgamma": lambda a: (0.0,),
     "dweibull": lambda c: (0.0,),
-    "dpareto_lognorm": lambda *_: (),
     "laplace_asymmetric": lambda kappa: (0.0,),
     "loglaplace": lambda c: (1.0,),
     "trapezoid": lambda c, d: (c, d),
     "irwinhall": lambda n: tuple(float(i) for i in range(1, int(n))),
-    "truncexpon": lambda *_: (),
-    "kstwobign": lambda *_: (),
 }
+
+#: smooth on the whole line, yet no Gaussian factor: the density is not entire, or its characteristic function decays too slowly
+_NO_GAUSSIAN_FACTOR = {
+    "genhyperbolic", "genlogistic", "gumbel_l", "gumbel_r", "hypsecant", "jf_skew_t", "johnsonsu", "loggamma", "moyal", "nct", "norminvgauss",
+}  # fmt: skip
+
+#: entropies that scipy computes by quadrature although ``_entropy`` is overridden
+_NUMERICAL_ENTROPY = {"tukeylambda", "vonmises"}
 
 
 class _Adapted(LocationScale):
@@ -59,6 +64,9 @@ class _Adapted(LocationScale):
         raise NotImplementedError
 
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
+        raise NotImplementedError
+
+    def _raw_tail(self, z: float, side: int) -> float:
         raise NotImplementedError
 
     def _z_logpdf(self, z: FloatArray) -> FloatArray:
@@ -75,43 +83,63 @@ class _Adapted(LocationScale):
     def _tail(self, guess: float, mass: float, side: int) -> float:
         """Confirm or replace a quantile; a finite end of the support is returned itself when the cut is close to it."""
         end = self._z_support()[0 if side < 0 else 1]
-        std = np.sqrt(self._z_variance())
-        confirmed = np.isfinite(guess) and not abs(np.log(mass) - self._log_tail(guess, side)) > 1e-6
-        cut = guess if confirmed else self._bisect_tail(np.log(mass), side)
-        return end if np.isfinite(end) and abs(cut - end) < 1e-2 * std else cut
+        close = 1e-2 * np.sqrt(self._z_variance())
+        if np.isfinite(end) and abs(guess - end) < close:
+            return end
+        log_mass = float(np.log(mass))
+        confirmed = np.isfinite(guess) and self._confirms(guess, log_mass, side)
+        cut = guess if confirmed else self._solve_tail(log_mass, side)
+        return end if np.isfinite(end) and abs(cut - end) < close else cut
 
-    def _bisect_tail(self, log_mass: float, side: int) -> float:
+    def _confirms(self, guess: float, log_mass: float, side: int) -> bool:
+        """Whether the tail beyond ``guess`` is the mass asked for, by the density or, where that underflows, by cdf or sf."""
+        log_tail = self._log_tail(guess, side)
+        if np.isnan(log_tail):
+            tail = float(_quiet(self._raw_tail, guess, side))
+            log_tail = float(np.log(tail)) if tail > 0 else np.inf
+        return abs(log_mass - log_tail) <= 1e-6
+
+    def _solve_tail(self, log_mass: float, side: int) -> float:
+        """Solve log-tail = log mass by doubling the reach from the mean, then Brent; the outer side of the root."""
         mean, std = self._z_mean(), float(np.sqrt(self._z_variance()))
         end = self._z_support()[0 if side < 0 else 1]
-        reach = std
-        while np.isinf(end) and self._log_tail(mean + side * reach, side) > log_mass and reach < 1e300 * std:
-            reach *= 2.0
-        outer = mean + side * reach if np.isinf(end) else end
-        low, high = (outer, mean) if side < 0 else (mean, outer)
-        return tail_point(lambda t: np.array([self._log_tail(u, side) for u in t]), log_mass, low, high, side=side)
+
+        def excess(reach: float) -> float:
+            value = self._log_tail(mean + side * reach, side) - log_mass
+            return -1.0 if np.isnan(value) else float(np.clip(value, -1e6, 1e6))
+
+        inner, outer = 0.0, std
+        while excess(outer) > 0:
+            inner, outer = outer, 2.0 * outer
+            if outer >= abs(end - mean):
+                return end
+            if outer > 1e250 * std:
+                break
+        if excess(inner) <= 0:
+            return mean + side * outer
+        reach = float(optimize.brentq(excess, inner, outer, rtol=1e-9, xtol=1e-9 * std))
+        return mean + side * reach * (1.0 + 1e-8)
 
     def _log_tail(self, z: float, side: int) -> float:
-        """Log of the density's integral beyond ``z``, by quadrature of exp(log f − log f(z)) on the tail's own length scale."""
+        """Log of the density's integral beyond ``z``: Gauss panels that double, in units of the tail's own decay length."""
         end = self._z_support()[0 if side < 0 else 1]
         if side * (end - z) <= 0:
             return -np.inf
-
-        def log_density(t: float) -> float:
-            return float(self._z_logpdf(np.asarray(t)))
-
-        std = float(np.sqrt(self._z_variance()))
-        top = log_density(z)
+        std, room = float(np.sqrt(self._z_variance())), abs(end - z)
+        step = min(1e-4 * max(abs(z - self._z_mean()), std), 0.5 * room)
+        top, beside = self._z_logpdf(np.array([z, z + side * step]))
         if not np.isfinite(top):  # the density underflows (or has a pole): no opinion
             return np.nan
-        step = 1e-4 * max(abs(z - self._z_mean()), std)
-        slope = (log_density(z + side * step) - top) / step if side * (end - z) > step else 0.0
-        length = min(1.0 / max(-slope, 1e-3 / std) if np.isfinite(slope) else step, abs(end - z))
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            total = integrate.quad(
-                lambda s: np.exp(min(log_density(z + side * length * s) - top, 700.0)),
-                0.0, abs(end - z) / length, limit=200, epsrel=1e-9,
-            )[0]
+        slope = (top - beside) / step if np.isfinite(beside) else 1.0 / step
+        length = min(1.0 / max(slope, 1e-2 / std / (1.0 + abs(z - self._z_mean()) / std)), room)
+        edges = np.concatenate([[0.0], 2.0 ** np.arange(-3, 60)])
+        edges = np.append(edges[edges < room / length], room / length if np.isfinite(room) else 2.0**60)
+        nodes, weights = np.polynomial.legendre.leggauss(16)
+        half = 0.5 * np.diff(edges)[:, None]
+        s = edges[:-1, None] + half * (1.0 + nodes)
+        with np.errstate(all="ignore"):
+            ratio = np.exp(np.minimum(self._z_logpdf(z + side * length * s) - top, 700.0))
+        total = float((half * weights * ratio).sum())
         return float(top + np.log(length) + np.log(total)) if total > 0 else -np.inf
 
 
@@ -142,7 +170,7 @@ class ScipySource(_Adapted):
         if not np.all(_quiet(self._dist._argcheck, *self._shapes)):
             given = ", ".join(f"{k}={v:g}" for k, v in zip(self._shape_names, self._shapes))
             raise InvalidInput(f"{self.name}: parameters {given} are outside the distribution's domain")
-        self._ends = tuple(float(e) for e in _quiet(self._dist.support, *self._shapes))
+        self._ends = _support_of(self._dist, self._shapes)
         mean, variance = (float(v) for v in _quiet(self._dist.stats, *self._shapes, moments="mv"))
         if not (np.isfinite(mean) and np.isfinite(variance)):
             raise InvalidInput(f"{self.name}: the variance is infinite or undefined; R(D) needs a finite variance")
@@ -166,6 +194,9 @@ class ScipySource(_Adapted):
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
         return self._dist.ppf(mass, *self._shapes), self._dist.isf(mass, *self._shapes)
 
+    def _raw_tail(self, z: float, side: int) -> float:
+        return (self._dist.cdf if side < 0 else self._dist.sf)(z, *self._shapes)
+
     def _z_sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         return np.asarray(_quiet(self._dist.rvs, *self._shapes, size=n, random_state=rng))
 
@@ -183,10 +214,45 @@ class ScipySource(_Adapted):
             return tuple(float(b) for b in self._dist._hbins[1:-1])
         return _BREAKPOINTS.get(self._dist.name, lambda *_: ())(*self._shapes)
 
+    def _z_entropy(self) -> float | None:
+        own = type(self._dist)._entropy is not stats.rv_continuous._entropy
+        if not (own and _is_scipys(self._dist)) or self._dist.name in _NUMERICAL_ENTROPY:
+            return None
+        value = float(_quiet(self._dist.entropy, *self._shapes))
+        return value if np.isfinite(value) else None
+
     def critical_epsilon(self) -> float | None:
         if np.isfinite(self._ends).any() or self.breakpoints:
             return 0.0
-        return None
+        if not _is_scipys(self._dist):
+            return None
+        if self._dist.name == "exponnorm":  # scale·(N(0, 1) + Exponential(K))
+            return self.scale**2
+        if self._dist.name == "skewnorm":  # scale·(δ|N(0, 1)| + √(1 − δ²) N(0, 1)), δ² = a²/(1 + a²)
+            return self.scale**2 / (1.0 + self._shapes[0] ** 2)
+        return 0.0 if self._dist.name in _NO_GAUSSIAN_FACTOR else None
+
+    def deblurred(self, epsilon: float) -> Source | None:
+        critical = self.critical_epsilon()
+        eps = None if critical is None else clip_epsilon(epsilon, critical)
+        if eps is None:
+            return None
+        if eps == 0:
+            return self
+        rest = 1.0 - eps / self.scale**2  # the standard variate's variance from the Gaussian part, relative
+        if self._dist.name == "exponnorm":
+            rate = self._shapes[0]
+            if eps == critical:
+                return Exponential(rate * self.scale, self.loc)
+            sigma = self.scale * np.sqrt(rest)
+            return ScipySource("exponnorm", K=rate * self.scale / sigma, loc=self.loc, scale=sigma)
+        a = self._shapes[0]
+        delta2 = a * a / (1.0 + a * a)
+        if eps == critical:
+            return _half_normal(self.loc, self.scale * np.sqrt(delta2), a)
+        scale = self.scale * np.sqrt(rest)
+        shape = np.sign(a) * np.sqrt(delta2 / (rest - delta2))
+        return ScipySource("skewnorm", a=float(shape), loc=self.loc, scale=float(scale))
 
 
 class NewStyleSource(_Adapted):
@@ -218,6 +284,9 @@ class NewStyleSource(_Adapted):
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
         return float(np.squeeze(self._dist.icdf(mass))), float(np.squeeze(self._dist.iccdf(mass)))
 
+    def _raw_tail(self, z: float, side: int) -> float:
+        return float(np.squeeze((self._dist.cdf if side < 0 else self._dist.ccdf)(z)))
+
     def _z_sample(self, n: int, rng: np.random.Generator) -> FloatArray:
         return np.asarray(self._dist.sample(n, rng=rng)).reshape(n)
 
@@ -237,6 +306,8 @@ class NewStyleSource(_Adapted):
 def from_frozen(frozen: Any) -> Source:
     """Turn a frozen ``rv_continuous`` into heatrd's own class where it has one, else into a `ScipySource`."""
     dist = frozen.dist
+    if dist.name == "vonmises" and _is_scipys(dist):  # a law on the circle: cut it open at ±π
+        dist = stats.vonmises_line
     shapes, loc, scale = dist._parse_args(*frozen.args, **frozen.kwds)
     values = [_checks.finite(v, n, f"scipy:{dist.name}") for v, n in zip(shapes, _shape_names(dist))]
     loc = _checks.finite(loc, "loc", f"scipy:{dist.name}")
@@ -244,7 +315,7 @@ def from_frozen(frozen: Any) -> Source:
     own = _closed_form(dist, values, loc, scale)
     if own is not None:
         return own
-    key = dist.name if type(dist) is type(getattr(stats, dist.name or "", None)) else dist
+    key = dist.name if _is_scipys(dist) else dist
     return ScipySource(key, loc=loc, scale=scale, **dict(zip(_shape_names(dist), values)))
 
 
@@ -266,7 +337,7 @@ def from_new_style(dist: Any) -> Source:
 
 
 def _closed_form(dist: Any, shapes: Sequence[float], loc: float, scale: float) -> Source | None:
-    if type(dist) is not type(getattr(stats, dist.name or "", None)):
+    if not _is_scipys(dist):
         return None
     match dist.name:
         case "norm":
@@ -286,6 +357,27 @@ def _closed_form(dist: Any, shapes: Sequence[float], loc: float, scale: float) -
         case "t":
             return StudentT(shapes[0], loc, scale)
     return None
+
+
+def _half_normal(loc: float, scale: float, sign: float) -> Source:
+    if scale == 0:
+        return Atoms([loc])
+    if sign > 0:
+        return ScipySource("halfnorm", loc=loc, scale=float(scale))
+    return ScipySource("truncnorm", a=-np.float64(40.0), b=0.0, loc=loc, scale=float(scale))
+
+
+def _is_scipys(dist: Any) -> bool:
+    return type(dist) is type(getattr(stats, dist.name or "", None))
+
+
+def _support_of(dist: Any, shapes: Sequence[float]) -> tuple[float, float]:
+    """The support, corrected where scipy reports a wider one."""
+    if dist.name == "pearson3" and shapes[0] != 0:
+        end = -2.0 / shapes[0]
+        return (end, np.inf) if end < 0 else (-np.inf, end)
+    low, high = _quiet(dist.support, *shapes)
+    return float(low), float(high)
 
 
 def _scipy_distribution(name: Any) -> Any:
