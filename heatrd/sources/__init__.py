@@ -1,12 +1,16 @@
 """Sources: the laws μ whose rate–distortion function is asked for."""
 
+import heatrd.sources.named  # noqa: F401  (registers its names)
 from heatrd.sources.base import Source, Source1D
 from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture
 from heatrd.sources.kernel_density import KernelDensity
+from heatrd.sources.loading import load_density, load_samples
 from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
 from heatrd.sources.samples import from_samples
 from heatrd.sources.scipy_adaptor import ScipySource
+from heatrd.sources.sinc_mixture import SincMixture
+from heatrd.sources.tabulated import Tabulated, from_grid
 from heatrd.sources.univariate import (
     BernoulliGaussian,
     Exponential,
@@ -29,13 +33,18 @@ __all__ = [
     "Laplace",
     "Logistic",
     "ScipySource",
+    "SincMixture",
     "Source",
     "Source1D",
     "StudentT",
+    "Tabulated",
     "Triangular",
     "Uniform",
     "as_source",
+    "from_grid",
     "from_samples",
+    "load_density",
+    "load_samples",
     "register",
     "register_converter",
     "source_names",

@@ -169,9 +169,7 @@ def _check_parameters(name: str, given: Mapping[str, Any], known: list[str]) -> 
             raise InvalidInput(f"{name}: unknown parameter {key!r}; {hint}")
 
 
-def _default_mixture(
-    weights: Any = (0.3, 0.4, 0.3), means: Any = (-2.0, 0.0, 2.0), covs: Any = (0.25, 0.25, 0.25)
-) -> Source:
+def _default_mixture(weights: Any = None, means: Any = (-2.0, 0.0, 2.0), covs: Any = 0.25) -> Source:
     return univariate.GaussianMixture(weights, means, covs)
 
 
