@@ -47,6 +47,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     group.add_argument(
         "--method", choices=("atoms", "kde"), default="atoms", help="samples as equal atoms, or as a kernel density"
     )
+    group.add_argument("--bandwidth", metavar="H", help="of the kernel density: a number, silverman or scott")
     group.add_argument(
         "--density", action="append", default=[], metavar="FILE", help="a tabulated density: columns x, density"
     )
@@ -68,7 +69,7 @@ def read_sources(args: argparse.Namespace) -> list[NamedSource]:
     if shared and not names:
         raise InvalidInput("--param and --dim describe a named source; name one, for example: laplace --param scale=2")
     found = [NamedSource(_label(name, own[name]), _named(name, {**shared, **own[name]})) for name in names]
-    found += [NamedSource(file, heatrd.sources.load_samples(file, method=args.method)) for file in args.samples]
+    found += [NamedSource(file, _samples(file, args)) for file in args.samples]
     found += [NamedSource(file, _density(file, args.normalize)) for file in args.density]
     if not found:
         raise InvalidInput("no source given; name one (for example laplace), or use --samples FILE or --density FILE")
@@ -86,6 +87,11 @@ def one_source(args: argparse.Namespace) -> NamedSource:
 
 def _named(name: str, parameters: Mapping[str, Any]) -> Any:
     return heatrd.as_source(name, **parameters)
+
+
+def _samples(file: str, args: argparse.Namespace) -> Any:
+    options = {} if args.bandwidth is None else {"bandwidth": parse_value(args.bandwidth)}
+    return heatrd.sources.load_samples(file, method=args.method, **options)
 
 
 def _density(file: str, normalize: bool) -> Any:
