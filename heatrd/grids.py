@@ -45,7 +45,7 @@ class Grid:
         counts = np.atleast_1d(np.asarray(shape))
         lows, highs, counts = np.broadcast_arrays(lows, highs, counts)
         if lows.ndim != 1 or not (np.isfinite(lows).all() and np.isfinite(highs).all() and (highs > lows).all()):
-            raise InvalidInput(f"grid: need finite low < high per axis; got low={low}, high={high}")
+            raise InvalidInput(f"grid: need finite low < high per axis; got low={low!r}, high={high!r}")
         if (counts < 2).any() or (counts != np.floor(counts)).any():
             raise InvalidInput(f"grid: need at least 2 cells per axis; got shape={shape}")
         return as_grid([_centres(a, b, int(n)) for a, b, n in zip(lows, highs, counts)])
@@ -160,7 +160,11 @@ def ghost_index(n: int, reach: int, boundary: str) -> NDArray[np.int64]:
 
 
 def box_of(
-    log_density: Callable[[FloatArray], FloatArray], mean: FloatArray, scale: FloatArray, *, drop: float = 40.0,
+    log_density: Callable[[FloatArray], FloatArray],
+    mean: FloatArray,
+    scale: FloatArray,
+    *,
+    drop: float = 40.0,
     widest: float = 64.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Smallest box found outside which log ρ < max log ρ − ``drop``, by growing and trimming a coarse grid.

@@ -1,4 +1,4 @@
-"""The backward heat equation: density path, control and reconstruction inside the class μ = ν ∗ G_ε, and where the class ends."""
+"""The backward heat equation: path, control and reconstruction in the class μ = ν ∗ G_ε, and where the class ends."""
 
 from heatrd.backward.critical import CriticalValue, critical_distortion, critical_epsilon
 from heatrd.backward.path import HeatPath

@@ -2,16 +2,19 @@
 
 Closed form where the source has one. Otherwise three consequences of μ = ν∗G_ε are put to the density:
 
-1. *Growth.* |μ̂(ω)| = |ν̂(ω)| exp(−ε‖ω‖²/2) with |ν̂| ≤ 1: so ε ≤ −2 log|μ̂(ω)| / ‖ω‖² at every ω, and ε_c is the rate of the Gaussian factor in
-   the decay of |μ̂|, fitted to the upper envelope of the modes above the noise, log|μ̂| ≈ a + b log‖ω‖ − l‖ω‖ − c‖ω‖²/2, b ≤ 0 ≤ l
-   (ν with atoms: b = l = 0; on a sphere of R^d: b = −(d−1)/2; with a smooth density: l > 0).
-2. *Convexity.* log ρ + ‖x‖²/2ε is convex (its Hessian is Cov(Y|X = x)/ε²): so ε ≤ −1/min of the second differences of log ρ at any scale.
+1. *Growth.* |μ̂(ω)| = |ν̂(ω)| exp(−ε‖ω‖²/2) with |ν̂| ≤ 1: so ε ≤ −2 log|μ̂(ω)| / ‖ω‖² at every ω, and ε_c is the
+rate of the Gaussian factor in
+   the decay of |μ̂|, fitted to the upper envelope of the modes above the noise, log|μ̂| ≈ a + b log‖ω‖ − l‖ω‖ −
+   c‖ω‖²/2, b ≤ 0 ≤ l (ν with atoms: b = l = 0; on a sphere of R^d: b = −(d−1)/2; with a smooth density: l > 0).
+2. *Convexity.* log ρ + ‖x‖²/2ε is convex (its Hessian is Cov(Y|X = x)/ε²): so ε ≤ −1/min of the second differences of
+log ρ at any scale.
    Kinks, jumps and bounded supports give 0.
-3. *Positivity.* ρ_t ≥ 0 for the deblurred density: for band-limited densities, where undoing the blur is harmless, this is what ends the class;
+3. *Positivity.* ρ_t ≥ 0 for the deblurred density: for band-limited densities, where undoing the blur is harmless,
+this is what ends the class;
    there ε_c is found by bisection.
 
-2 and the inequality of 1 are proofs up to the noise; the fit and the bisection are estimates with a stated tolerance. The
-interval returned joins them.
+2 and the inequality of 1 are proofs up to the noise; the fit and the bisection are estimates with a stated tolerance.
+The interval returned joins them.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from heatrd.backward.resolution import resolved_spectrum
+from heatrd.backward.resolution import resolved_spectrum, tabulation
 from heatrd.backward.spectral import Spectrum, spectrum_of
 from heatrd.errors import InvalidInput
 from heatrd.grids import Grid
@@ -87,7 +90,8 @@ def critical_epsilon(source: Any, *, method: str = "auto", interval: bool = Fals
     Returns
     -------
     CriticalValue or (float, float)
-        A float with attributes ``lower``, ``upper``, ``method``; per-coordinate variance. 0 means: the bound is never tight.
+        A float with attributes ``lower``, ``upper``, ``method``; per-coordinate variance. 0 means: the bound is never
+        tight.
 
     Raises
     ------
@@ -96,13 +100,14 @@ def critical_epsilon(source: Any, *, method: str = "auto", interval: bool = Fals
 
     Notes
     -----
-    Numerical values carry a tolerance of about 0.5 % at double precision, which grows with the noise of a tabulated density; see
-    `CriticalValue.interval`.
+    A tabulated density stands for the smooth density it samples (its own multilinear interpolant has ε_c = 0).
+    Numerical values carry a tolerance of about 0.5 % at double precision, which grows with the noise of a tabulated
+    density; see `CriticalValue.interval`.
     """
     src = as_source(source)
     if method not in METHODS:
         raise InvalidInput(f"critical epsilon: method {method!r} is unknown; choose one of {', '.join(METHODS)}")
-    known = src.critical_epsilon() if method != "numerical" else None
+    known = src.critical_epsilon() if method != "numerical" and tabulation(src) is None else None
     if known is None and method == "closed-form":
         raise InvalidInput(f"{src.name}: no closed form of epsilon_c is known; use method='numerical'")
     found = CriticalValue(known, known, known, "closed-form") if known is not None else _numerical(src)
@@ -119,12 +124,12 @@ def critical_distortion(source: Any, *, method: str = "auto", interval: bool = F
 def _numerical(source: Source) -> CriticalValue:
     if source.discrete_part[1].size:
         return CriticalValue(0.0, 0.0, 0.0, "support")
-    if isinstance(source, Source1D) and not all(map(math.isinf, source.support)):
+    if isinstance(source, Source1D) and tabulation(source) is None and not all(map(math.isinf, source.support)):
         return CriticalValue(0.0, 0.0, 0.0, "support")
     spectrum, density, _ = resolved_spectrum(source, 0.0, None, None, None)
     smallest = float(np.linalg.eigvalsh(source.covariance)[0])
     convexity = min(_convexity_bound(density, spectrum), smallest)
-    if isinstance(source, Source1D):
+    if isinstance(source, Source1D) and tabulation(source) is None:
         convexity = min(convexity, _kink_bound(source, density, spectrum))
     if convexity < ZERO * smallest:
         return CriticalValue(0.0, 0.0, convexity, "convexity")
@@ -163,7 +168,7 @@ def _shifted(values: FloatArray, axis: int, stride: int, k: int) -> FloatArray:
 
 
 def _kink_bound(source: Source1D, density: FloatArray, spectrum: Spectrum) -> float:
-    """Second differences of log ρ at ever smaller scales, where the grid's are most negative and at the source's breakpoints."""
+    """Second differences of log ρ at ever smaller scales, at the peak and the breakpoints."""
     x, h = spectrum.grid.axes[0], spectrum.grid.spacing[0]
     if not spectrum.resolved or len(source.breakpoints):
         places = np.concatenate([x[np.argsort(density)[-3:]], np.asarray(source.breakpoints, dtype=np.float64)])
@@ -182,7 +187,7 @@ def _kink_bound(source: Source1D, density: FloatArray, spectrum: Spectrum) -> fl
 
 
 def _shells(spectrum: Spectrum, above: float) -> tuple[FloatArray, FloatArray]:
-    """Frequency and size of the loudest mode in each of 200 shells out to the cut-off, ``above`` times out of the noise."""
+    """Frequency and size of the loudest mode in each of 200 shells, of the modes ``above`` times the noise."""
     radius = np.sqrt(spectrum.square)
     size = np.abs(spectrum.modes)
     inside = (radius <= spectrum.cutoff) & (size > above * spectrum.noise) & (radius > 0)
@@ -235,8 +240,9 @@ def _envelope(q: FloatArray, y: FloatArray, begin: float, terms: str) -> _Envelo
 def _by_growth(spectrum: Spectrum, density: FloatArray, ceiling: float, smallest: float) -> CriticalValue:
     """The Gaussian rate of decay of the envelope of |μ̂|.
 
-    Three envelopes are compared: Gaussian only, on the last frequencies; with a power of ‖ω‖; with an exponential too. A
-    power is believed where the modulus oscillates (ν has atoms or lies on a surface), an exponential where it fits much better.
+    Three envelopes are compared: Gaussian only, on the last frequencies; with a power of ‖ω‖; with an exponential
+    too. A power is believed where the modulus oscillates (ν has atoms or lies on a surface), an exponential where it
+    fits much better.
     """
     fine = _padded_spectrum(density, spectrum.grid)
     q, size = _shells(fine, 30.0)
@@ -246,7 +252,7 @@ def _by_growth(spectrum: Spectrum, density: FloatArray, ceiling: float, smallest
     plain, late = _envelope(q, y, 0.35, ""), _envelope(q, y, 0.6, "")
     power, exponential = _envelope(q, y, 0.35, "b"), _envelope(q, y, 0.35, "bl")
     if exponential.gap < 0.3 * power.gap and exponential.linear > 0:
-        value, others = exponential.rate, (exponential.rate,)
+        value, others = exponential.rate, (exponential.rate, exponential.rate)
         if 0.5 * value * q.max() ** 2 < 0.06 * -y.min():
             return CriticalValue(0.0, 0.0, min(2 * value, ceiling), "growth")
     elif power.gap > OSCILLATING and power.gap < 0.988 * plain.gap:

@@ -1,8 +1,9 @@
 """Densities and scores between grid points: splines of the log-density relative to a Gaussian.
 
-With g the Gaussian of the density's own mean and covariance, the ratio r = log ρ − log g is interpolated by tensor-product splines of
-degree 5 (error O(h⁶) for log ρ, O(h⁵) for ∇ log ρ). Where ρ drowns in the noise of its point values, r is continued from the nearest
-cell that can be trusted, and beyond the grid from its rim: the tails become Gaussian instead of wild.
+With g the Gaussian of the density's own mean and covariance, the ratio r = log ρ − log g is interpolated by
+tensor-product splines of degree 5 (error O(h⁶) for log ρ, O(h⁵) for ∇ log ρ). Where ρ drowns in the noise of its
+point values, r is continued from the nearest cell that can be trusted, and beyond the grid from its rim: the tails
+become Gaussian instead of wild.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def interpolate_log(density: FloatArray, grid: Grid, noise: float = 0.0) -> LogI
         coefficients = np.moveaxis(spline.c, 0, a)
     low = np.array([x[0] for x in grid.axes])
     high = np.array([x[-1] for x in grid.axes])
-    return LogInterpolant(NdBSpline(tuple(knots), coefficients, DEGREE), low, high, mean, precision, offset)
+    return LogInterpolant(NdBSpline(tuple(knots), coefficients, DEGREE), low, high, mean, np.asarray(precision), offset)
 
 
 def _moments(density: FloatArray, grid: Grid) -> tuple[FloatArray, FloatArray]:

@@ -9,8 +9,9 @@ inversion           ρ_t                                                        
 `Positive`          spectral answer clipped, then Richardson–Lucy sweeps ν ← ν·(μ/φ ∗ G_ε)      as spectral
 =================== =========================================================================== ===================
 
-The sweep of `Positive` is Blahut–Arimoto's, ν ← ν·c (DESIGN (7)): it keeps ν ≥ 0 and its mass, and decreases KL(μ‖ν∗G_ε). The ratio is taken
-of (μ + f)/(φ + f), f the noise of a point value, so that the empty part of the grid says nothing.
+The sweep of `Positive` is Blahut–Arimoto's, ν ← ν·c (DESIGN (7)): it keeps ν ≥ 0 and its mass, and decreases
+KL(μ‖ν∗G_ε). The ratio is taken of (μ + f)/(φ + f), f the noise of a point value, so that the empty part of the grid
+says nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ from heatrd.grids import Grid
 from heatrd.sources.base import Source
 
 __all__ = [
-    "ClosedForm", "Inversion", "Marching", "Positive", "Spectral", "clip", "effective_volume", "kl_divergence",
-    "negative_mass", "polish",
+    "ClosedForm",
+    "Inversion",
+    "Marching",
+    "Positive",
+    "Spectral",
+    "clip",
+    "effective_volume",
+    "kl_divergence",
+    "negative_mass",
+    "polish",
 ]
 
 FloatArray = NDArray[np.float64]

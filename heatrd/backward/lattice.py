@@ -1,9 +1,9 @@
 """A reconstruction law for a smooth ν: lattice points weighted by density.
 
-Replacing ν by Σ_j |cell| ν(y_j) δ_{y_j} changes ν∗G_ε by the aliases of ν's spectrum, damped by exp(−ε‖ω‖²/2): for a broad ν a
-ripple exp(−2π²ε/Δ²) of spacing Δ; for a Gaussian ν of variance v, exp(−2π² (vε/(v+ε))/Δ²) relative to the density at every
-point. Δ ≤ ¾ √(vε/(v+ε)) makes that 6e-16. On a grid the strides per axis are the largest whose change of ν∗G_ε,
-measured, stays below a tolerance.
+Replacing ν by Σ_j |cell| ν(y_j) δ_{y_j} changes ν∗G_ε by the aliases of ν's spectrum, damped by exp(−ε‖ω‖²/2): for a
+broad ν a ripple exp(−2π²ε/Δ²) of spacing Δ; for a Gaussian ν of variance v, exp(−2π² (vε/(v+ε))/Δ²) relative to the
+density at every point. Δ ≤ ¾ √(vε/(v+ε)) makes that 6e-16. On a grid the strides per axis are the largest whose
+change of ν∗G_ε, measured, stays below a tolerance.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def lattice_spacing(epsilon: float, narrowest: float) -> float:
     return SPACING * math.sqrt(epsilon * narrowest / (epsilon + narrowest))
 
 
-def lattice_law(density: FloatArray, grid: Grid, epsilon: float, *, tol: float = 1e-13, drop: float = 1e-18) -> DiscreteLaw:
+def lattice_law(
+    density: FloatArray, grid: Grid, epsilon: float, *, tol: float = 1e-13, drop: float = 1e-18
+) -> DiscreteLaw:
     """Weighted lattice points that stand for ``density`` under a blur of variance ``epsilon``.
 
     Parameters
@@ -65,7 +67,7 @@ def _stride(nu: FloatArray, grid: Grid, axis: int, offset: int, epsilon: float, 
             continue
         comb = np.zeros(n)
         comb[offset % k :: k] = k
-        comb = comb.reshape(omega.shape[:axis] + (n,) + omega.shape[axis + 1 :])
+        comb = comb.reshape([-1 if a == axis else 1 for a in range(grid.dim)])
         change = fft.irfft(fft.rfft(nu * (comb - 1.0), axis=axis) * kernel, n=n, axis=axis)
         if float(np.abs(change).sum()) * grid.cell <= tol:
             return k

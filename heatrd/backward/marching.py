@@ -4,14 +4,15 @@
 
     ρ ← P Σ_{j≤p} (−τΔ_h/2)^j / j! ρ,
 
-where P keeps the modes that `spectral` keeps: without it the shortest waves of the grid, which hold nothing but noise, would grow by
-exp(½ s λ_max). The errors that come on top of the spectral method's are known mode by mode before the march,
+where P keeps the modes that `spectral` keeps: without it the shortest waves of the grid, which hold nothing but
+noise, would grow by exp(½ s λ_max). The errors that come on top of the spectral method's are known mode by mode
+before the march,
 
     space   exp(½ s σ_h(ω)) instead of exp(½ s ‖ω‖²),  σ_h the symbol of −Δ_h,
     time    R_p(τσ_h/2)^M instead of exp(½ s σ_h),     R_p the Taylor polynomial,
 
-so the order of the stencil is raised, and the step shortened, until they are below the estimated error of the data itself. Rounding noise in
-the shortest waves must not swamp a step before P removes it: (½τλ_max)^p / p! ≤ 10³.
+so the order of the stencil is raised, and the step shortened, until they are below the estimated error of the data
+itself. Rounding noise in the shortest waves must not swamp a step before P removes it: (½τλ_max)^p / p! ≤ 10³.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class March:
     order, degree, steps : int
     space_error, time_error : float
         Estimated relative L1 errors of the discretisation at the end.
+    target : float
+        What they were meant to stay below.
     """
 
     spectrum: Spectrum
@@ -53,6 +56,12 @@ class March:
     steps: int
     space_error: float
     time_error: float
+    target: float
+
+    @property
+    def affordable(self) -> bool:
+        """Whether the stencils' error stays below the target on this grid."""
+        return self.space_error <= 0.5 * self.target
 
     def run(self, variance: float | None = None) -> FloatArray:
         """March back by ``variance`` (≤ the planned one) and return grid values of mass 1, possibly negative."""
@@ -100,7 +109,7 @@ def plan_march(spectrum: Spectrum, variance: float, target: float, effective_vol
         if best is None or cost < best[0]:
             best = (cost, degree, steps, added)
     assert best is not None
-    return March(spectrum, variance, chosen, best[1], best[2], space, best[3])
+    return March(spectrum, variance, chosen, best[1], best[2], space, best[3], target)
 
 
 class _SymbolTable:

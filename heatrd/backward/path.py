@@ -1,6 +1,7 @@
 """The optimal density path and control inside the backward heat class (DESIGN (5)).
 
-ρ_t solves ∂ₜρ = −(ε/2)Δρ from ρ_0 = μ; u_t = ε∇log ρ_t drives dX = u dt + √ε dW along it: with u as drift the Fokker–Planck equation
+ρ_t solves ∂ₜρ = −(ε/2)Δρ from ρ_0 = μ; u_t = ε∇log ρ_t drives dX = u dt + √ε dW along it: with u as drift the
+Fokker–Planck equation
 
     ∂ₜρ = −∇·(ρu) + (ε/2)Δρ = −εΔρ + (ε/2)Δρ
 
@@ -169,11 +170,11 @@ class HeatPath:
         return self._cached("certificate", lambda: certify_law(self.source, self.reconstruction, self.epsilon))
 
     def fokker_planck_residual(self, t: float, *, order: int = 8, step: float = 1e-3) -> float:
-        """‖∂ₜρ + ∇·(ρu) − (ε/2)Δρ‖₁ / ‖(ε/2)Δρ‖₁ on the grid, with stencils of ``order`` in space and of order 4 in t."""
+        """‖∂ₜρ + ∇·(ρu) − (ε/2)Δρ‖₁ / ‖(ε/2)Δρ‖₁ on the grid, by stencils of ``order`` (4 in t)."""
         return fokker_planck_residual(self, _time(t), order, step)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
-        """Draw the path: d = 1 a heat map of ρ_t(x) with control arrows, d = 2 a strip of snapshots; returns the axes."""
+        """Draw the path: a heat map of ρ_t(x) with control arrows (d = 1), a strip of snapshots (d ≥ 2)."""
         return draw_path(self, ax=ax, **options)
 
     def animate(self, file: str, **options: Any) -> Any:
@@ -241,7 +242,9 @@ class HeatPath:
 
     def _reconstruction(self) -> DiscreteLaw:
         if not isinstance(self.inversion, ClosedForm):
-            return lattice_law(self._on_grid(1.0), self.grid, self.epsilon, tol=max(1e-13, 0.03 * math.sqrt(2 * self.residual)))
+            return lattice_law(
+                self._on_grid(1.0), self.grid, self.epsilon, tol=max(1e-13, 0.03 * math.sqrt(2 * self.residual))
+            )
         law = self.inversion.law(1.0)
         if law.is_discrete:
             return as_law(*law.discrete_part, what="reconstruction")

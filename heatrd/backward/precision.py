@@ -1,8 +1,9 @@
 """The backward heat equation on the line beyond double precision.
 
-The error limit η^{1−θ} of DESIGN (6) is a statement about digits: with a density known to P decimal digits, η = 10^{−P}, ρ_1 at θ = 0.95 is good to
-1e-6 from P = 120 on. The density is evaluated with mpmath at N equally spaced points of a box that holds all but 10^{−P} of the
-mass (the trapezoidal rule is then exact to 10^{−P}), its Fourier sums are formed in fixed point with Python integers,
+The error limit η^{1−θ} of DESIGN (6) is a statement about digits: with a density known to P decimal digits, η =
+10^{−P}, ρ_1 at θ = 0.95 is good to 1e-6 from P = 120 on. The density is evaluated with mpmath at N equally spaced
+points of a box that holds all but 10^{−P} of the mass (the trapezoidal rule is then exact to 10^{−P}), its Fourier
+sums are formed in fixed point with Python integers,
 
     S_k = Σ_j ρ(x_j) e^{−2πi jk/N},   ρ_t(x) = (1/L) Σ_{|k| ≤ K} S_k e^{εt ω_k²/2} e^{iω_k (x − x_0)},   ω_k = 2πk/L,
 

@@ -1,6 +1,7 @@
 """The Fokker–Planck residual of a path: does (ρ, u) satisfy ∂ₜρ + ∇·(ρu) = (ε/2)Δρ on the grid?
 
-ρ_t and u_t are the path's own answers at the cell centres; ∇· and Δ are stencils of a declared order, ∂ₜ a central difference of order 4.
+ρ_t and u_t are the path's own answers at the cell centres; ∇· and Δ are stencils of a declared order, ∂ₜ a central
+difference of order 4.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def fokker_planck_residual(path: Any, t: float, order: int, step: float) -> floa
         raise InvalidInput(f"t={t:g} must lie in [{2 * step:g}, {1 - 2 * step:g}] for a time step of {step:g}")
     grid = path.grid
     rho = path.density(t)
-    before, after = (path.density(t - step), path.density(t - 2 * step)), (path.density(t + step), path.density(t + 2 * step))
+    before, after = (
+        (path.density(t - step), path.density(t - 2 * step)),
+        (path.density(t + step), path.density(t + 2 * step)),
+    )
     change = (8 * (after[0] - before[0]) - (after[1] - before[1])) / (12 * step)
     control = path.control(t, grid.points).reshape(*grid.shape, grid.dim)
     divergence = np.zeros(grid.shape)

@@ -1,38 +1,39 @@
-"""Which grid to solve on: a box that holds the tails, spaced so that the spectrum meets its noise floor inside the band.
+"""Which grid to solve on: a box that holds the tails, spaced so that the spectrum meets its noise inside the band.
 
-For a source with a formula the box runs to where the density has fallen by e⁻⁴⁰, and the number of cells is raised until the outer quarter
-of the band holds rounding noise only. Heavy tails stop the growth of the box, slowly decaying spectra that of the number of cells;
-both leave a larger "noise" level behind, which the solver measures. A tabulated density is taken on its own grid.
+For a source with a formula the box runs to where the density has fallen by e⁻⁴⁰, and the number of cells is raised
+until the outer quarter of the band holds rounding noise only. Heavy tails stop the growth of the box, slowly decaying
+spectra that of the number of cells; both leave a larger "noise" level behind, which the solver measures. A tabulated
+density is taken on its own grid.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd.backward.interpolation import interpolate_log
 from heatrd.backward.spectral import Spectrum, spectrum_of
 from heatrd.errors import InvalidInput
 from heatrd.grids import Grid, as_grid, box_of, check_memory
 from heatrd.sources.base import Source, Source1D
+from heatrd.sources.tabulated import Tabulated
 
-__all__ = ["ARRAYS", "box_of_source", "density_on", "grid_for", "resolved_spectrum", "tabulation"]
+__all__ = ["ARRAYS", "box_of_source", "density_on", "finer_spectrum", "grid_for", "resolved_spectrum", "tabulation"]
 
 FloatArray = NDArray[np.float64]
 ARRAYS = 14  # arrays of the grid's shape at the peak of a backward solve, transforms included
-START = {1: 1024, 2: 128, 3: 80}
+START = {1: 1024, 2: 128, 3: 112}
+FINE = {1: 1024, 2: 192, 3: 112}
+ROUNDING = 1e-11  # a white spectrum above this level is no rounding noise but a density too narrow for the grid
 MOST = {1: 1 << 18, 2: 1024, 3: 192}
 WIDEST = {1: 3000.0, 2: 24.0, 3: 12.0}
 
 
 def tabulation(source: Source) -> Grid | None:
     """The grid a tabulated source was given on; None for other sources."""
-    coords: Any = getattr(source, "coords", None)
-    if coords is None or not hasattr(source, "density"):
-        return None
-    return as_grid(coords)
+    return as_grid(list(source.axes)) if isinstance(source, Tabulated) else None
 
 
 def box_of_source(source: Source, epsilon: float = 0.0) -> tuple[FloatArray, FloatArray]:
@@ -40,16 +41,24 @@ def box_of_source(source: Source, epsilon: float = 0.0) -> tuple[FloatArray, Flo
     scale = np.sqrt(np.maximum(np.diag(source.covariance), 1e-300))
     mean = np.asarray(source.mean, dtype=np.float64)
     if isinstance(source, Source1D):
-        low, high = source.tail_cut(1e-18)
+        first, last = source.tail_cut(1e-18)
         reach = WIDEST[1] * scale[0]
-        low, high = max(low, mean[0] - reach), min(high, mean[0] + reach)
-        return np.array([low]), np.array([high])
+        return np.array([max(first, mean[0] - reach)]), np.array([min(last, mean[0] + reach)])
     low, high = box_of(source.log_density, mean, scale, drop=40.0, widest=WIDEST[source.dim])
     return low, high
 
 
 def density_on(grid: Grid, source: Source) -> FloatArray:
-    """The source's density at the cell centres; refuses what is not a number there."""
+    """The source's density at the cell centres; refuses what is not a number there.
+
+    A table is read at its nodes, and between them by splines of its logarithm instead of its multilinear interpolant.
+    """
+    table = tabulation(source)
+    if isinstance(source, Tabulated) and table is not None:
+        if all(np.array_equal(a, b) for a, b in zip(table.axes, grid.axes)):
+            return np.array(source.density)
+        spline = interpolate_log(source.density, table)
+        return np.exp(grid.evaluate(spline.log_density))
     with np.errstate(divide="ignore", over="ignore"):
         values = np.exp(grid.evaluate(source.log_density))
     if not np.isfinite(values).all() or not values.any():
@@ -60,30 +69,38 @@ def density_on(grid: Grid, source: Source) -> FloatArray:
     return np.asarray(values)
 
 
-def grid_for(source: Source, memory_limit: int | None = None) -> tuple[Grid, FloatArray]:
-    """Grid and density for a source with a formula."""
+def grid_for(source: Source, memory_limit: int | None = None, fine: bool = False) -> tuple[Grid, FloatArray]:
+    """Grid and density for a source with a formula; ``fine`` starts with the cells that stencils want."""
     low, high = box_of_source(source)
-    n = START[source.dim]
+    n = (FINE if fine else START)[source.dim]
     while True:
         grid = Grid.uniform(low, high, [n] * source.dim)
         check_memory(grid.shape, ARRAYS, "a backward heat solve", memory_limit)
         density = density_on(grid, source)
         larger = n * 2 if source.dim < 3 else (n * 3) // 2 // 8 * 8
-        if spectrum_of(density, grid).resolved or larger > MOST[source.dim]:
+        spectrum = spectrum_of(density, grid)
+        if (spectrum.resolved and spectrum.noise < ROUNDING) or larger > MOST[source.dim]:
             return grid, density
         n = larger
 
 
 def resolved_spectrum(
-    source: Source, epsilon: float, grid: Grid | ArrayLike | None, noise: float | None, memory_limit: int | None
+    source: Source,
+    epsilon: float,
+    grid: Grid | ArrayLike | None,
+    noise: float | None,
+    memory_limit: int | None,
+    fine: bool = False,
 ) -> tuple[Spectrum, FloatArray, tuple[str, ...]]:
     """Spectrum of the source on the grid asked for, its own, or a suitable one; with remarks about the choice."""
     if source.dim > 3:
-        raise InvalidInput(f"{source.name} has dimension {source.dim}; grids have at most 3, and it has no closed form here")
+        raise InvalidInput(
+            f"{source.name} has dimension {source.dim}; grids have at most 3, and it has no closed form here"
+        )
     remarks: tuple[str, ...] = ()
     chosen = tabulation(source) if grid is None else as_grid(grid)
     if chosen is None:
-        chosen, density = grid_for(source, memory_limit)
+        chosen, density = grid_for(source, memory_limit, fine)
     else:
         if chosen.dim != source.dim:
             raise InvalidInput(f"the grid has {chosen.dim} axes; {source.name} has dimension {source.dim}")
@@ -93,6 +110,19 @@ def resolved_spectrum(
         check_memory(chosen.shape, ARRAYS, "a backward heat solve", memory_limit)
         density = density_on(chosen, source)
     return spectrum_of(density, chosen, epsilon, noise), density, remarks
+
+
+def finer_spectrum(
+    source: Source, epsilon: float, grid: Grid, noise: float | None, memory_limit: int | None
+) -> tuple[Spectrum, FloatArray] | None:
+    """The spectrum on half again as many cells; None for a table, or where they would be too many."""
+    counts = [3 * n // 2 for n in grid.shape]
+    if tabulation(source) is not None or max(counts) > MOST[source.dim]:
+        return None
+    check_memory(counts, ARRAYS, "a backward heat solve", memory_limit)
+    finer = Grid.uniform([w[0] for w in grid.walls], [w[1] for w in grid.walls], counts)
+    density = density_on(finer, source)
+    return spectrum_of(density, finer, epsilon, noise), density
 
 
 def _equal_spacing(grid: Grid) -> Grid:

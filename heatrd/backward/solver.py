@@ -13,12 +13,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatrd.backward.inversions import (
-    ClosedForm, Inversion, Marching, Positive, Spectral, clip, effective_volume, kl_divergence, negative_mass, polish,
+    ClosedForm,
+    Inversion,
+    Marching,
+    Positive,
+    Spectral,
+    clip,
+    effective_volume,
+    kl_divergence,
+    negative_mass,
+    polish,
 )
 from heatrd.backward.marching import plan_march
 from heatrd.backward.path import HeatPath
 from heatrd.backward.precision import Precise, solve_precisely
-from heatrd.backward.resolution import box_of_source, density_on, resolved_spectrum
+from heatrd.backward.resolution import box_of_source, density_on, finer_spectrum, resolved_spectrum, tabulation
 from heatrd.backward.spectral import Spectrum
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.grids import Grid, as_grid, check_memory
@@ -32,7 +41,7 @@ FloatArray = NDArray[np.float64]
 METHODS = ("auto", "closed-form", "spectral", "finite-difference", "positive", "arbitrary-precision")
 DOUBTFUL = 0.1  # estimated relative L1 error from which an answer is flagged
 CLOSED_CELLS = {1: 1024, 2: 256, 3: 96}
-_WORK = 6e7  # cell updates that polishing may cost
+_WORK = 6e6  # cell updates that polishing may cost
 _CLEAN = 1e-12  # negative mass that needs no polishing
 
 
@@ -57,12 +66,13 @@ def backward_heat(
     epsilon : float
         How far to go back: variance per coordinate, 0 < ε ≤ ε_c; D = dε.
     grid : Grid or axes, optional
-        Cell centres per axis. Default: the grid of a tabulated source, else a box that holds the tails, spaced until the spectrum
-        is resolved.
+        Cell centres per axis. Default: the grid of a tabulated source, else a box that holds the tails, spaced until
+        the spectrum is resolved.
     method : str
-        "closed-form"; "spectral" (inversion cut at the noise); "finite-difference" (marching with a low-pass in every step); "positive"
-        (spectral, then Richardson–Lucy sweeps, for noisy data); "arbitrary-precision" (1-D, formula evaluated to ``digits`` digits);
-        "auto": closed form where the source has one, otherwise spectral, made "positive" when noise leaves negative mass.
+        "closed-form"; "spectral" (inversion cut at the noise); "finite-difference" (marching with a low-pass in every
+        step); "positive" (spectral, then Richardson–Lucy sweeps, for noisy data); "arbitrary-precision" (1-D, formula
+        evaluated to ``digits`` digits); "auto": closed form where the source has one, otherwise spectral, made
+        "positive" when noise leaves negative mass.
     noise : float, optional
         Relative rms noise of a Fourier mode of the data, where known better than it can be measured.
     order : int, optional
@@ -88,8 +98,8 @@ def backward_heat(
 
     Notes
     -----
-    The relative error of ρ_1 is of the order η^{1−θ}, θ = ε/ε_c, η the relative noise of the data: no method does better
-    for Gaussian-like sources (DESIGN (6)).
+    The relative error of ρ_1 is of the order η^{1−θ}, θ = ε/ε_c, η the relative noise of the data: no method does
+    better for Gaussian-like sources (DESIGN (6)).
     """
     begin = time.perf_counter()
     src = as_source(source)
@@ -101,31 +111,53 @@ def backward_heat(
         return _closed_form(src, eps, grid, memory_limit, begin)
     if method == "arbitrary-precision":
         return _arbitrary_precision(src, eps, grid, digits, formula, begin)
-    spectrum, density, remarks = resolved_spectrum(src, eps, grid, noise, memory_limit)
-    plain = Spectral(spectrum, eps)
-    raw = plain.raw(1.0)
-    volume = effective_volume(raw, spectrum.grid)
-    noise_error, cut_error = spectrum.errors(eps, volume)
+    stencils = method == "finite-difference"
+    spectrum, density, remarks = resolved_spectrum(src, eps, grid, noise, memory_limit, stencils)
     scheme_error = 0.0
-    chosen: Inversion = plain
-    if method == "finite-difference":
+    while True:
+        chosen: Inversion = Spectral(spectrum, eps)
+        raw = chosen.raw(1.0)
+        volume = effective_volume(raw, spectrum.grid)
+        noise_error, cut_error = spectrum.errors(eps, volume)
+        if not stencils:
+            break
         march = plan_march(spectrum, eps, noise_error + cut_error, volume, order)
         scheme_error = march.space_error + march.time_error
-        chosen = Marching(spectrum, eps, march)
-        raw = chosen.raw(1.0)
+        finer = (
+            None
+            if grid is not None or march.affordable
+            else finer_spectrum(src, eps, spectrum.grid, noise, memory_limit)
+        )
+        if finer is None:
+            chosen = Marching(spectrum, eps, march)
+            raw = chosen.raw(1.0)
+            break
+        spectrum, density = finer
     negative = negative_mass(raw, spectrum.grid)
     if method == "positive" or (method == "auto" and negative > _CLEAN):
-        chosen = _polished(plain, density, raw)
+        chosen = _polished(Spectral(spectrum, eps), density, raw)
+        scheme_error = float(np.abs(chosen.nu - clip(raw, spectrum.grid)).sum() * spectrum.grid.cell)
         method = "positive"
     elif method == "auto":
         method = "spectral"
     final = chosen.nu if isinstance(chosen, Positive) else clip(raw, spectrum.grid)
     estimated = min(noise_error + cut_error + scheme_error, 2.0)
-    flags = remarks + _flags(spectrum, estimated, negative, src, eps)
+    flags = remarks + _flags(spectrum, estimated, negative, eps)
     residual = _residual(density, final, spectrum.grid, eps)
     return _path(
-        src, eps, spectrum.grid, method, chosen, flags, begin, estimated_error=estimated, noise_error=min(noise_error, 2.0),
-        cut_error=min(cut_error, 2.0), scheme_error=scheme_error, negative_mass=negative, residual=residual,
+        src,
+        eps,
+        spectrum.grid,
+        method,
+        chosen,
+        flags,
+        begin,
+        estimated_error=estimated,
+        noise_error=min(noise_error, 2.0),
+        cut_error=min(cut_error, 2.0),
+        scheme_error=scheme_error,
+        negative_mass=negative,
+        residual=residual,
     )
 
 
@@ -138,7 +170,7 @@ def _check_epsilon(src: Source, epsilon: float) -> float:
         raise InvalidInput(f"backward heat: epsilon={eps!r} must be finite and > 0")
     if src.discrete_part[1].size:
         raise InvalidInput(f"{src.name} has atoms, so it is no blur of any law (epsilon_c = 0); use heatrd.solve")
-    critical = src.critical_epsilon()
+    critical = None if tabulation(src) else src.critical_epsilon()
     if critical is not None and eps > critical * (1 + 1e-12):
         raise InvalidInput(
             f"backward heat: epsilon={eps:g} exceeds epsilon_c={critical:.10g} of {src.name}: no law nu with "
@@ -169,13 +201,29 @@ def _closed_form(src: Source, eps: float, grid: Grid | ArrayLike | None, limit: 
             raise InvalidInput(f"the grid has {chosen.dim} axes; {src.name} has dimension {src.dim}")
     check_memory(chosen.shape, 6, "a density path", limit)
     return _path(
-        src, eps, chosen, "closed-form", ClosedForm(src, eps, chosen), (), begin, estimated_error=0.0, noise_error=0.0,
-        cut_error=0.0, scheme_error=0.0, negative_mass=0.0, residual=0.0,
+        src,
+        eps,
+        chosen,
+        "closed-form",
+        ClosedForm(src, eps, chosen),
+        (),
+        begin,
+        estimated_error=0.0,
+        noise_error=0.0,
+        cut_error=0.0,
+        scheme_error=0.0,
+        negative_mass=0.0,
+        residual=0.0,
     )
 
 
 def _arbitrary_precision(
-    src: Source, eps: float, grid: Grid | ArrayLike | None, digits: int | None, formula: Callable[[Any], Any] | None, begin: float
+    src: Source,
+    eps: float,
+    grid: Grid | ArrayLike | None,
+    digits: int | None,
+    formula: Callable[[Any], Any] | None,
+    begin: float,
 ) -> HeatPath:
     found: Precise = solve_precisely(src, eps, None if grid is None else as_grid(grid), digits, formula)
     raw = found.raw(1.0)
@@ -183,8 +231,19 @@ def _arbitrary_precision(
     residual = _residual(density_on(found.grid, src), clip(raw, found.grid), found.grid, eps)
     flags = ("estimated error above 0.1",) if found.estimated_error > DOUBTFUL else ()
     return _path(
-        src, eps, found.grid, "arbitrary-precision", found, flags, begin, estimated_error=found.estimated_error,
-        noise_error=found.noise_error, cut_error=found.cut_error, scheme_error=0.0, negative_mass=negative, residual=residual,
+        src,
+        eps,
+        found.grid,
+        "arbitrary-precision",
+        found,
+        flags,
+        begin,
+        estimated_error=found.estimated_error,
+        noise_error=found.noise_error,
+        cut_error=found.cut_error,
+        scheme_error=0.0,
+        negative_mass=negative,
+        residual=residual,
     )
 
 
@@ -195,14 +254,14 @@ def _polished(plain: Spectral, density: FloatArray, raw: FloatArray) -> Positive
     return Positive(spectrum, plain.epsilon, nu, done)
 
 
-def _flags(spectrum: Spectrum, estimated: float, negative: float, src: Source, eps: float) -> tuple[str, ...]:
+def _flags(spectrum: Spectrum, estimated: float, negative: float, eps: float) -> tuple[str, ...]:
     flags = []
     if not spectrum.resolved:
         flags.append("the spectrum does not reach a noise floor on this grid: use finer spacing or a wider box")
     if estimated > DOUBTFUL:
         flags.append(f"estimated relative error {estimated:.2g} of the final density")
     if negative > 0.5 * DOUBTFUL:
-        flags.append(f"negative mass {negative:.2g} before projection: epsilon may exceed epsilon_c")
+        flags.append(f"negative mass {negative:.2g} before projection")
     growth = spectrum.envelope[1]
     if math.isfinite(growth) and eps > 1.1 * growth:
         flags.append(f"the spectrum decays like that of a source with epsilon_c = {growth:.3g} < epsilon")
@@ -214,15 +273,31 @@ def _residual(density: FloatArray, nu: FloatArray, grid: Grid, eps: float) -> fl
     mu = density / (density.sum() * grid.cell)
     if math.sqrt(eps) >= schemes.NARROWEST * max(grid.spacing):
         return kl_divergence(mu, schemes.convolve(nu, grid, "periodic", eps), grid)
-    return kl_divergence(mu, np.maximum(schemes.spectral(nu, grid, "periodic", eps), 0.0), grid, 1e-14 * float(mu.max()))
+    return kl_divergence(
+        mu, np.maximum(schemes.spectral(nu, grid, "periodic", eps), 0.0), grid, 1e-14 * float(mu.max())
+    )
 
 
 def _path(
-    src: Source, eps: float, grid: Grid, method: str, inversion: Inversion, flags: tuple[str, ...], begin: float, **evidence: float
+    src: Source,
+    eps: float,
+    grid: Grid,
+    method: str,
+    inversion: Inversion,
+    flags: tuple[str, ...],
+    begin: float,
+    **evidence: Any,
 ) -> HeatPath:
     path = HeatPath(
-        source=src, epsilon=eps, grid=grid, method=method, critical=src.critical_epsilon(), inversion=inversion, flags=flags,
-        seconds=time.perf_counter() - begin, **evidence,
+        source=src,
+        epsilon=eps,
+        grid=grid,
+        method=method,
+        critical=None if tabulation(src) else src.critical_epsilon(),
+        inversion=inversion,
+        flags=flags,
+        seconds=time.perf_counter() - begin,
+        **evidence,
     )
     if flags:
         _warn(f"backward heat, {src.name} at epsilon={eps:g}: " + "; ".join(flags))

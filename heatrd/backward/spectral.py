@@ -5,10 +5,10 @@ With S(ω) the Fourier modes of ρ_0 (S(0) = 1), the density at time t is
     ρ_t = Σ_kept S(ω) exp(+εt ‖ω‖²/2) e^{iω·x}.
 
 Noise of rms δ per mode (rounding counts as noise) makes modes below it worthless: shells of equal ‖ω‖, on which the
-amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them only
-modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
-δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an unresolved density shows
-up as "noise" at the level of its aliasing error.
+amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them
+only modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
+δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an
+unresolved density shows up as "noise" at the level of its aliasing error.
 
 Error estimate, L2 over the box and turned to L1 by the effective volume e^{h(ρ_t)} of the answer:
 noise δ² Σ_kept exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
@@ -31,6 +31,7 @@ __all__ = ["Spectrum", "mode_weights", "spectrum_of"]
 FloatArray = NDArray[np.float64]
 KEEP = 2.5  # modes kept inside the cut-off stand this many δ out of the noise
 BAND_EDGE = 1e3  # a spectrum expected this many δ high a little beyond its last shell, and not there, is band-limited
+EXTENDED = 1 << 20  # cells up to which transforms run in extended precision
 EVIDENCE = 12.0  # a shell of N modes of pure noise passes with probability e^{-EVIDENCE}
 
 
@@ -82,8 +83,8 @@ class Spectrum:
     def point_noise(self, variance: float) -> float:
         """rms error of a point value of the answer that the noise causes."""
         weights = mode_weights(self.grid)
-        total = (weights * np.exp(variance * np.where(self.kept, self.square, 0.0)) * self.kept).sum()
-        return self.noise * math.sqrt(float(total)) / _box_volume(self.grid)
+        total = float((weights * np.exp(variance * np.where(self.kept, self.square, 0.0)) * self.kept).sum())
+        return self.noise * math.sqrt(total) / _box_volume(self.grid)
 
     def errors(self, variance: float, effective_volume: float) -> tuple[float, float]:
         """Estimated relative L1 errors of the answer: (noise let through, signal cut off)."""
@@ -94,7 +95,8 @@ class Spectrum:
         weights = mode_weights(self.grid)
         inside = ~self.kept & (self.square <= self.cutoff**2)
         excess = np.abs(self.modes[inside]) ** 2 - self.noise**2
-        grown = (np.broadcast_to(weights, inside.shape)[inside] * excess * np.exp(variance * self.square[inside])).sum()
+        growth = np.broadcast_to(weights, inside.shape)[inside] * np.exp(variance * self.square[inside])
+        grown = float((growth * excess).sum())
         a, c = self.envelope
         if math.isinf(c):
             return math.sqrt(max(grown, 0.0))
@@ -123,7 +125,7 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     noise : float, optional
         Relative noise of a mode where it is known; measured otherwise.
     """
-    modes = np.asarray(fft.rfftn(density)) * grid.cell
+    modes = _transform(density) * grid.cell
     mass = float(modes.flat[0].real)
     modes = modes / mass
     square = _frequency_square(grid, modes.shape)
@@ -144,6 +146,13 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     kept = (radius <= cutoff) & (size > KEEP * level)
     kept.flat[0] = True
     return Spectrum(grid, modes, square, mass, level, cutoff, kept, resolved, _envelope(peak, width, last, level))
+
+
+def _transform(density: FloatArray) -> NDArray[np.complex128]:
+    """``rfftn``, in extended precision where affordable: its rounding would be amplified like noise of the data."""
+    if density.size <= EXTENDED:
+        return np.asarray(fft.rfftn(density.astype(np.longdouble))).astype(np.complex128)
+    return np.asarray(fft.rfftn(density))
 
 
 def _noise_level(size: FloatArray, grid: Grid) -> tuple[float, bool]:
@@ -185,7 +194,9 @@ def _last_signal_shell(peak: FloatArray, count: NDArray[np.int64], level: float,
 
 
 def _envelope(peak: FloatArray, width: float, last: int, level: float) -> tuple[float, float]:
-    """Fit log peak ≈ a − c q²/2 on the outer half of the shells kept; c = inf where the band ends before the fit says so."""
+    """Fit log peak ≈ a − c q²/2 on the outer shells kept; c = inf where the band ends before the fit says so."""
+    loudest_beyond = peak[last + 1 :].max(initial=0.0)
+    peak = np.maximum.accumulate(peak[::-1])[::-1]  # bridges the dips of an oscillating modulus
     for first in (last // 2, 0):
         shells = np.arange(first, last + 1)
         good = peak[shells] > 4 * level
@@ -194,7 +205,7 @@ def _envelope(peak: FloatArray, width: float, last: int, level: float) -> tuple[
             slope, offset = np.polyfit(-0.5 * q**2, np.log(peak[shells[good]]), 1)
             beyond = min(last + 4, peak.size - 1)
             expected = offset - 0.5 * slope * (width * (beyond + 0.5)) ** 2
-            if beyond > last and expected > math.log(BAND_EDGE * level) and peak[last + 1 :].max() < BAND_EDGE * level:
+            if beyond > last and expected > math.log(BAND_EDGE * level) and loudest_beyond < BAND_EDGE * level:
                 return 0.0, math.inf
             return float(offset), max(float(slope), 0.0)
     return 0.0, 0.0

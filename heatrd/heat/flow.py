@@ -26,7 +26,11 @@ __all__ = ["SCHEMES", "HeatFlow", "heat_flow"]
 FloatArray = NDArray[np.float64]
 
 TIME_ORDER: dict[str, float] = {
-    "convolution": math.inf, "spectral": math.inf, "crank-nicolson": 2, "rkl2": 2, "explicit": 1,
+    "convolution": math.inf,
+    "spectral": math.inf,
+    "crank-nicolson": 2,
+    "rkl2": 2,
+    "explicit": 1,
 }
 SCHEMES = ("auto", *TIME_ORDER)
 _LEAK = 1e-16
@@ -109,7 +113,8 @@ def heat_flow(
     epsilon : float
         Variance per coordinate added by t = 1.
     scheme : {"auto", "convolution", "spectral", "crank-nicolson", "rkl2", "explicit"}
-        "auto": convolution on uniform grids (spectral while the Gaussian is narrower than 1.4 cells), Crank–Nicolson otherwise.
+        "auto": convolution on uniform grids (spectral while the Gaussian is narrower than 1.4 cells), Crank–Nicolson
+        otherwise.
     order : {2, 4, 6, 8}
         Order of the stencils of "rkl2" and "explicit".
     boundary : {"free", "reflecting", "periodic"}

@@ -1,6 +1,7 @@
 """Finite-difference operators on grids: Laplacian and gradient of order 2, 4, 6, 8 (and any even order beyond).
 
-On a uniform axis the central weights of order 2r reproduce derivatives of polynomials of degree 2r + 1 and 2r; their symbols are
+On a uniform axis the central weights of order 2r reproduce derivatives of polynomials of degree 2r + 1 and 2r; their
+symbols are
 
     second derivative   −ω² (1 − C_r (ωh)^{2r} + …),   C_r = 2 (r!)² / (2r+2)!  for even order 2r,
     first derivative     iω (1 − c_r (ωh)^{2r} + …),   c_r = (r!)² / (2r+1)!.
@@ -88,9 +89,7 @@ class AxisOperator:
         before, n, after = _folded(values.shape, self.axis)
         index = ghost_index(n, 1, self.boundary)
         shape = (before, n, after)
-        stencils.tridiagonal_rows(
-            values.reshape(shape), self.lower, self.centre, self.upper, index, out.reshape(shape)
-        )
+        stencils.tridiagonal_rows(values.reshape(shape), self.lower, self.centre, self.upper, index, out.reshape(shape))
 
 
 def axis_operator(grid: Grid, axis: int, order: int = 2, boundary: str = "reflecting") -> AxisOperator:

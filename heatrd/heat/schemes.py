@@ -10,15 +10,16 @@ convolution    exact exact  —                                             yes
 spectral       exact exact  —                                             up to rounding
 ============== ===== ====== ============================================= ==========================
 
-RKL2: Meyer, Balsara & Aslam, J. Comput. Phys. 257 (2014) 594, s stages reach (s² + s − 2)/4 explicit steps. Crank–Nicolson
-sweeps one axis after the other; the axes commute, so the splitting adds no error (an ADI scheme without its usual
-correction terms). The convolution samples the Gaussian where it is wide enough (√s ≥ 0.9 h: its error, like
-exp(−2π² s/h²), is then below 2e-7 relative to the highest frequencies the grid holds and below rounding for resolved ones from
-√s ≥ 1.4 h on).
+RKL2: Meyer, Balsara & Aslam, J. Comput. Phys. 257 (2014) 594, s stages reach (s² + s − 2)/4 explicit steps.
+Crank–Nicolson sweeps one axis after the other; the axes commute, so the splitting adds no error (an ADI scheme
+without its usual correction terms). The convolution samples the Gaussian where it is wide enough (√s ≥ 0.9 h: its
+error, like exp(−2π² s/h²), is then below 2e-7 relative to the highest frequencies the grid holds and below rounding
+for resolved ones from √s ≥ 1.4 h on).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +34,14 @@ from heatrd.kernels import steps as kernels
 from heatrd.kernels import tridiagonal
 
 __all__ = [
-    "advance_blocked", "convolve", "crank_nicolson", "explicit", "gaussian_taps", "rkl2", "rkl2_stages", "spectral",
+    "advance_blocked",
+    "convolve",
+    "crank_nicolson",
+    "explicit",
+    "gaussian_taps",
+    "rkl2",
+    "rkl2_stages",
+    "spectral",
     "stable_steps",
 ]
 
@@ -172,7 +180,7 @@ def convolve(values: FloatArray, grid: Grid, boundary: str, variance: float) -> 
 
 
 def spectral(values: FloatArray, grid: Grid, boundary: str, variance: float) -> FloatArray:
-    """Exact semigroup of the trigonometric interpolant: multiply modes by exp(−s‖ω‖²/2) (FFT; cosines where reflecting)."""
+    """Exact semigroup of the trigonometric interpolant: modes × exp(−s‖ω‖²/2) (FFT; cosines where reflecting)."""
     if boundary == "periodic":
         modes = fft.rfftn(values)
         for a, (n, h) in enumerate(zip(grid.shape, grid.spacing)):
@@ -190,7 +198,12 @@ def _along(factor: FloatArray, axis: int, dim: int) -> FloatArray:
 
 
 def advance_blocked(
-    rho: FloatArray, numbers: tuple[float, ...], steps: int, *, boundary: str = "reflecting", block: int = 4,
+    rho: FloatArray,
+    numbers: tuple[float, ...],
+    steps: int,
+    *,
+    boundary: str = "reflecting",
+    block: int = 4,
     threads: int = 1,
 ) -> FloatArray:
     """Order-2 explicit steps in place, ``block`` of them for each pass through memory.
@@ -220,24 +233,26 @@ def advance_blocked(
         while done < steps:
             k = min(block, steps - done, shortest)
             ghosts = _slab_ghosts(rho, slabs, k, boundary)
-            jobs = []
+            jobs: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []
             for i, slab in enumerate(slabs):
                 ring = rings.setdefault((i, k), np.empty((k, 3, *rho.shape[1:])))
                 jobs.append((slab, *ghosts[i], ring))
             if len(jobs) == 1:
-                _advance(*jobs[0], numbers, boundary == "periodic")
+                _advance(jobs[0], numbers, boundary == "periodic")
             else:
-                list(pool.map(lambda job: _advance(*job, numbers, boundary == "periodic"), jobs))
+                list(pool.map(lambda job: _advance(job, numbers, boundary == "periodic"), jobs))
             done += k
     return rho
 
 
 def _slabs(rho: FloatArray, count: int) -> list[FloatArray]:
     edges = np.linspace(0, rho.shape[0], count + 1).astype(int)
-    return [rho[a:b] for a, b in zip(edges[:-1], edges[1:])]
+    return [rho[a:b] for a, b in itertools.pairwise(edges)]
 
 
-def _slab_ghosts(rho: FloatArray, slabs: list[FloatArray], k: int, boundary: str) -> list[tuple[FloatArray, FloatArray]]:
+def _slab_ghosts(
+    rho: FloatArray, slabs: list[FloatArray], k: int, boundary: str
+) -> list[tuple[FloatArray, FloatArray]]:
     out, start, n = [], 0, rho.shape[0]
     index = ghost_planes(n, k, boundary)
     for slab in slabs:
@@ -257,11 +272,12 @@ def ghost_planes(n: int, k: int, boundary: str) -> NDArray[np.int64]:
 
 
 def _advance(
-    slab: FloatArray, below: FloatArray, above: FloatArray, ring: FloatArray, numbers: tuple[float, ...], periodic: bool
+    job: tuple[FloatArray, FloatArray, FloatArray, FloatArray], numbers: tuple[float, ...], periodic: bool
 ) -> None:
+    slab = job[0]
     if slab.ndim == 1:
-        kernels.advance_1d(slab, below, above, ring, *numbers)
+        kernels.advance_1d(*job, *numbers)
     elif slab.ndim == 2:
-        kernels.advance_2d(slab, below, above, ring, *numbers, periodic)
+        kernels.advance_2d(*job, *numbers, periodic)
     else:
-        kernels.advance_3d(slab, below, above, ring, *numbers, periodic)
+        kernels.advance_3d(*job, *numbers, periodic)

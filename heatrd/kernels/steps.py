@@ -51,7 +51,9 @@ def _step_plane(down, here, up, r0, r1, r2, periodic, out):
             )
         left = centre[m - 1] if periodic else centre[0]
         right = centre[0] if periodic else centre[m - 1]
-        target[0] = c * centre[0] + r0 * (d[0] + u[0]) + r1 * (south[0] + north[0]) + r2 * (left + centre[min(1, m - 1)])
+        target[0] = (
+            c * centre[0] + r0 * (d[0] + u[0]) + r1 * (south[0] + north[0]) + r2 * (left + centre[min(1, m - 1)])
+        )
         if m > 1:
             e = m - 1
             target[e] = c * centre[e] + r0 * (d[e] + u[e]) + r1 * (south[e] + north[e]) + r2 * (centre[e - 1] + right)

@@ -74,7 +74,9 @@ def _draw_line(path: Any, ax: Any, columns: int, arrows: int) -> Any:
     x = np.linspace(low, high, 400)
     t = np.linspace(0.0, _last_time(path), columns)
     values = np.stack([path.density(s, x) for s in t], axis=1)
-    image = ax.pcolormesh(t, x, values, shading="gouraud", cmap="magma", vmax=np.quantile(values, 0.999), rasterized=True)
+    image = ax.pcolormesh(
+        t, x, values, shading="gouraud", cmap="magma", vmax=np.quantile(values, 0.999), rasterized=True
+    )
     ax.figure.colorbar(image, ax=ax, label=r"density $\rho_t(x)$")
     at_t = np.linspace(0.06, 0.94 * t[-1], arrows)
     at_x = np.linspace(low, high, arrows + 2)[1:-1]
@@ -82,8 +84,15 @@ def _draw_line(path: Any, ax: Any, columns: int, arrows: int) -> Any:
     weight = np.stack([path.density(s, at_x) for s in at_t], axis=1)
     control = np.where(weight > 1e-3 * values.max(), control, np.nan)
     ax.quiver(
-        *np.meshgrid(at_t, at_x), np.ones_like(control), control, angles="xy", color="white", alpha=0.8, width=0.003,
-        scale_units="xy", scale=1.6 * arrows,
+        *np.meshgrid(at_t, at_x),
+        np.ones_like(control),
+        control,
+        angles="xy",
+        color="white",
+        alpha=0.8,
+        width=0.003,
+        scale_units="xy",
+        scale=1.6 * arrows,
     )
     ax.set(xlabel="time $t$", ylabel="$x$", title=rf"backward heat path, $\varepsilon$ = {path.epsilon:.3g}")
     return ax
@@ -111,8 +120,13 @@ def _draw_plane(path: Any, ax: Any, t: float, window: list[tuple[float, float]],
         control, weight = path.control(t, points), path.density(t, points)
         shown = weight > 0.02 * values.max()
         ax.quiver(
-            points[..., 0][shown], points[..., 1][shown], control[..., 0][shown], control[..., 1][shown], color="white",
-            alpha=0.7, width=0.006,
+            points[..., 0][shown],
+            points[..., 1][shown],
+            control[..., 0][shown],
+            control[..., 1][shown],
+            color="white",
+            alpha=0.7,
+            width=0.006,
         )
     ax.set_aspect("equal")
     return image
