@@ -70,5 +70,5 @@ def _interval(name: str, value: Any) -> dict[str, float]:
 
 def _text(name: str, record: dict[str, Any]) -> str:
     lower, upper = (record.get(f"{name}_{end}") for end in ("lower", "upper"))
-    between = f"  (in [{lower:.10g}, {upper:.10g}])" if lower is not None and upper is not None else ""
+    between = f"  (in [{lower:.10g}, {upper:.10g}])" if lower != upper else ""
     return f"{record[name]:.10g}{between}"
