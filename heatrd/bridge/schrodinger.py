@@ -23,7 +23,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heatrd.bridge.flows import AtomFlow, DensityFlow, Flow, MixtureFlow, SumFlow, gaussian_rule, spacing
+from heatrd.bridge.flows import (
+    AtomFlow,
+    DensityFlow,
+    Flow,
+    MixtureFlow,
+    PathFlow,
+    SumFlow,
+    gaussian_rule,
+    spacing,
+)
+from heatrd.bridge.nodes import source_nodes
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.sources import Source, Source1D
@@ -33,7 +43,8 @@ __all__ = ["SchrodingerBridge"]
 FloatArray = NDArray[np.float64]
 
 _LINE_SWITCH = 0.25  # below this t a density on the line gets its own quadrature
-_LIGHT = 1e-18  # nodes lighter than this are left out of expectations
+_LIGHT = 1e-17  # nodes lighter than this are left out of expectations
+_MANY = 100  # nodes from which on a coarser rule around each is enough
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,10 +62,10 @@ class SchrodingerBridge:
 
     Parameters
     ----------
-    mu : DiscreteLaw
-        The source as quadrature nodes and masses (or a source that is discrete by itself).
-    nu : DiscreteLaw, Gaussian, GaussianMixture, or any source together with ``nu_nodes``
-        The reconstruction law.
+    mu : DiscreteLaw or Source
+        The source as quadrature nodes and masses; a `Source` is discretised here and doubles as ``source``.
+    nu : DiscreteLaw or Source
+        The reconstruction law: atoms, or a density (Gaussian mixtures have their heat flow in closed form).
     epsilon : float
         Diffusion coefficient: variance of the reference Brownian motion at t = 1, per coordinate.
     source : Source, optional
@@ -78,12 +89,21 @@ class SchrodingerBridge:
 
     def __init__(self, mu: DiscreteLaw, nu: DiscreteLaw | Source, epsilon: float, source: Source | None = None, *,
                  tilt: ArrayLike | None = None, nu_nodes: DiscreteLaw | None = None) -> None:
+        self._set(mu, nu, epsilon, source, tilt, nu_nodes)
+        self._parts = self._build(None)
+
+    def _set(self, mu: DiscreteLaw, nu: Any, epsilon: float, source: Source | None, tilt: ArrayLike | None,
+             nu_nodes: DiscreteLaw | None) -> None:
+        """Check and keep what the bridge is made of."""
         self.epsilon = _positive(epsilon)
+        if isinstance(mu, Source):
+            source = mu if source is None else source
+            mu = source_nodes(mu, self.epsilon)
         self.mu = mu if isinstance(mu, DiscreteLaw) else as_law(*_pair(mu), what="mu")
         self.source = source
         self.dim = self.mu.dim
         self.nu = nu
-        self.reconstruction = nu if isinstance(nu, DiscreteLaw) else _nodes_of(nu, nu_nodes)
+        self.reconstruction = nu if isinstance(nu, DiscreteLaw) else _nodes_of(nu, nu_nodes, self.epsilon)
         if self.reconstruction.dim != self.dim:
             raise InvalidInput(f"mu lives in R^{self.dim}, nu in R^{self.reconstruction.dim}; give laws on the same space")
         if source is not None and source.dim != self.dim:
@@ -91,7 +111,6 @@ class SchrodingerBridge:
         self.tilt = np.zeros(self.reconstruction.size) if tilt is None else np.asarray(tilt, dtype=np.float64)
         if self.tilt.shape != (self.reconstruction.size,):
             raise InvalidInput(f"tilt has shape {self.tilt.shape}; need ({self.reconstruction.size},), one per point of nu")
-        self._parts = self._build()
 
     @classmethod
     def from_plan(cls, plan: Any, source: Source | None = None) -> SchrodingerBridge:
@@ -113,27 +132,35 @@ class SchrodingerBridge:
         Parameters
         ----------
         path : HeatPath
-            Anything with ``epsilon``, ``source`` and ``reconstruction`` (a law, or a source with a density).
+            Anything with ``epsilon``, ``source``, ``reconstruction`` (a discrete law, in general a lattice), ``log_density(t, x)`` and
+            ``score(t, x)``: the lattice serves while the heat kernel resolves it, the path itself nearer to t = 1.
         mu : DiscreteLaw, optional
-            The discretised source; taken from ``path.quadrature`` when omitted.
+            The discretised source; computed when omitted.
         """
-        nu = path.reconstruction
-        source = getattr(path, "source", None)
-        nodes = mu if mu is not None else getattr(path, "quadrature", None)
-        if nodes is None:
-            if source is None:
-                raise InvalidInput("the path carries no source; pass mu, the discretised source")
-            nodes = _nodes_of(source, None)
-        return cls(nodes, nu, path.epsilon, source)
+        law, source = path.reconstruction, path.source
+        bridge = cls.__new__(cls)
+        bridge._set(source_nodes(source, path.epsilon) if mu is None else mu, law, path.epsilon, source, None, None)
+        if not _has_density(path):
+            bridge._parts = bridge._build(None)
+            return bridge
+        bridge.nu = path
+        atoms = AtomFlow(law.points, _log(law.weights))
+        closed = getattr(getattr(path, "inversion", None), "law", None)
+        exact = closed(1.0) if callable(closed) else None
+        if _is_mixture(exact):
+            bridge._parts = bridge._build(MixtureFlow(exact.weights, exact.means, exact.covs))
+        else:
+            bridge._parts = bridge._build(PathFlow(path, atoms, coarse=4.0 * spacing(law.points) ** 2))
+        return bridge
 
-    def _build(self) -> _Parts:
+    def _build(self, terminal: Flow | None) -> _Parts:
         nu, law = self.nu, self.reconstruction
         with np.errstate(divide="ignore"):
             nu_atoms = AtomFlow(law.points, np.log(law.weights) + self.tilt)
             log_mu = np.log(self.mu.weights)
-        terminal: Flow = nu_atoms
-        if isinstance(nu, Source) and not nu.is_discrete and not self.tilt.any():
-            terminal = _flow_of(nu, nu_atoms, self.epsilon)
+        if terminal is None:
+            smooth = isinstance(nu, Source) and not nu.is_discrete and not self.tilt.any()
+            terminal = _flow_of(nu, nu_atoms, self.epsilon) if smooth else nu_atoms
         log_phi0, _ = terminal.log_and_score(self.epsilon, self.mu.points)
         nodes = AtomFlow(self.mu.points, log_mu - log_phi0)
         ratio: Flow = nodes
@@ -252,10 +279,10 @@ class SchrodingerBridge:
         time = self._time(t)
         if time in (0.0, 1.0):
             return self.mu if time == 0.0 else self.terminal
-        z, w = gaussian_rule(self.dim)
         late = time >= 0.5
         atoms = AtomFlow(self.reconstruction.points, _log(self.reconstruction.weights) + self.tilt) if late else self._parts.nodes
         heavy = self._heavy(atoms, late)
+        z, w = gaussian_rule(self.dim, 0.25 if heavy.sum() <= _MANY else 0.5)
         spread = np.sqrt(self.epsilon * ((1.0 - time) if late else time))
         points = (atoms.points[heavy, None, :] + spread * z).reshape(-1, self.dim)
         other = self._phi_hat(time, points)[0] if late else self._phi(time, points)[0]
@@ -384,28 +411,33 @@ def _edges(source: Source1D, nodes: FloatArray) -> FloatArray:
     return np.array([low, *inner, high])
 
 
+def _is_mixture(law: Any) -> bool:
+    return all(hasattr(law, name) for name in ("weights", "means", "covs"))
+
+
 def _flow_of(nu: Source, nodes: AtomFlow, epsilon: float) -> Flow:
     """The heat flow of a source with a density."""
-    if all(hasattr(nu, name) for name in ("weights", "means", "covs")):
-        return MixtureFlow(nu.weights, nu.means, nu.covs)
+    if _is_mixture(nu):
+        return MixtureFlow(nu.weights, nu.means, nu.covs)  # type: ignore[attr-defined]
     if isinstance(nu, Source1D):
         return DensityFlow(nu.log_density, nodes, coarse=_LINE_SWITCH * epsilon, edges=_edges(nu, nodes.points[:, 0]))
     coarse = min(2.0 * spacing(nodes.points) ** 2, 0.5 * epsilon)
     return DensityFlow(nu.log_density, nodes, coarse=max(coarse, 1e-3 * epsilon))
 
 
-def _nodes_of(nu: Any, nodes: DiscreteLaw | None) -> DiscreteLaw:
-    """Quadrature nodes of a source: given, its atoms, or those of a Gaussian mixture."""
+def _nodes_of(nu: Any, nodes: DiscreteLaw | None, epsilon: float) -> DiscreteLaw:
+    """Quadrature nodes of a source: given, or computed for kernels of width √(ε/4), as t → 1 asks for finer ones."""
     if nodes is not None:
         return nodes
     if not isinstance(nu, Source):
         raise InvalidInput(f"nu is a {type(nu).__name__}; need a DiscreteLaw or a Source")
-    if nu.is_discrete:
-        return DiscreteLaw(*nu.discrete_part)
-    if not all(hasattr(nu, name) for name in ("weights", "means", "covs")):
-        raise InvalidInput(f"{nu!r} has a density without closed-form heat flow; pass nu_nodes, its quadrature")
-    z, w = gaussian_rule(nu.dim, 24)
-    eigen, axes = np.linalg.eigh(nu.covs)
-    points = [m + (z * np.sqrt(np.maximum(e, 0.0))) @ a.T for m, e, a in zip(nu.means, eigen, axes, strict=True)]
-    weights = [p * w for p in nu.weights]
-    return DiscreteLaw(np.concatenate(points), np.concatenate(weights))
+    return source_nodes(nu, 0.25 * epsilon)
+
+
+def _has_density(path: Any) -> bool:
+    """Whether ρ_1 of a path is a density that can be evaluated."""
+    centre = np.asarray(path.source.mean, dtype=np.float64)[None, :]
+    try:
+        return bool(np.isfinite(path.score(1.0, centre)).all())
+    except InvalidInput:
+        return False

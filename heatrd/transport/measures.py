@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heatrd.bridge.nodes import source_nodes
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.sources import Source
@@ -75,14 +76,14 @@ class Marginal:
                 and np.array_equal(self.weights, other.weights))
 
 
-def as_marginal(obj: Any, what: str) -> Marginal:
+def as_marginal(obj: Any, what: str, epsilon: float = 1.0) -> Marginal:
     """Normalise a marginal.
 
     Parameters
     ----------
     obj : DiscreteLaw, Source, (points, weights), (axes, weights), or array of points
         Points have shape (n,) or (n, d). A grid is a `heatrd.grids.Grid`, or a tuple or list of 1-D axes, with weights of the grid's shape.
-        A source must be discrete, or tabulated on a grid (`heatrd.from_grid`).
+        A source with a density is replaced by its quadrature nodes for ``epsilon``.
     what : str
         Its name in messages.
 
@@ -94,7 +95,7 @@ def as_marginal(obj: Any, what: str) -> Marginal:
     if isinstance(obj, Marginal):
         return obj
     if isinstance(obj, Source):
-        return _from_source(obj, what)
+        return _from_source(obj, what, epsilon)
     if hasattr(obj, "points") and hasattr(obj, "weights"):
         return _from_points(obj.points, obj.weights, what)
     if isinstance(obj, tuple) and len(obj) == 2:
@@ -145,12 +146,8 @@ def _from_grid(axes: Sequence[Any], weights: Any, what: str) -> Marginal:
     return Marginal(w / mass, mass, axes=arrays)
 
 
-def _from_source(source: Source, what: str) -> Marginal:
-    if source.is_discrete:
-        return _from_points(*source.discrete_part, what)
-    grid, density = getattr(source, "grid", None), getattr(source, "density", None)
-    if grid is not None and isinstance(density, np.ndarray):
-        volumes = getattr(grid, "volumes", 1.0)
-        return _from_grid(getattr(grid, "axes", grid), density * volumes, what)
-    raise InvalidInput(f"{what}: {source!r} has a density; transport needs finitely many masses: pass its quadrature nodes "
-                       "(a DiscreteLaw), a tabulated density, or (axes, weights)")
+def _from_source(source: Source, what: str, epsilon: float) -> Marginal:
+    if not (np.isfinite(epsilon) and epsilon > 0):
+        raise InvalidInput(f"epsilon = {epsilon}; need a finite positive regularisation")
+    nodes = source_nodes(source, epsilon)
+    return _from_points(nodes.points, nodes.weights, what)

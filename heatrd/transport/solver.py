@@ -59,7 +59,7 @@ def sinkhorn(
 
     Parameters
     ----------
-    mu, nu : DiscreteLaw, discrete Source, (points, weights), (axes, weights) or points
+    mu, nu : DiscreteLaw, Source, (points, weights), (axes, weights) or points
         The marginals: weighted points (n,) or (n, d), or weights on a tensor grid of up to three axes. Both kinds mix.
     epsilon : float
         Regularisation, in units of the cost; also the diffusion coefficient of the bridge.
@@ -86,7 +86,7 @@ def sinkhorn(
         ``tol`` not reached; ``.result`` holds the plan with its marginal errors.
     """
     start = time.perf_counter()
-    a, b = as_marginal(mu, "mu"), as_marginal(nu, "nu")
+    a, b = as_marginal(mu, "mu", epsilon), as_marginal(nu, "nu", epsilon)
     _check(a, b, epsilon, tol, acceleration, annealing)
     live_a, live_b = _trim(a), _trim(b)
     state = _State(live_a, live_b, np.zeros(live_b.shape))
@@ -116,7 +116,7 @@ def sinkhorn_divergence(mu: Any, nu: Any, epsilon: float, **options: Any) -> flo
     mu, nu, epsilon, **options
         As for `sinkhorn`.
     """
-    a, b = as_marginal(mu, "mu"), as_marginal(nu, "nu")
+    a, b = as_marginal(mu, "mu", epsilon), as_marginal(nu, "nu", epsilon)
     both = sinkhorn(a, b, epsilon, **options).value
     return both - 0.5 * sinkhorn(a, a, epsilon, **options).value - 0.5 * sinkhorn(b, b, epsilon, **options).value
 
