@@ -1,5 +1,6 @@
 """The Schrödinger bridge: potentials, density path, control and velocity at any (t, x) (DESIGN (4))."""
 
+from heatrd.bridge.grid import GridBridge
 from heatrd.bridge.schrodinger import SchrodingerBridge
 
-__all__ = ["SchrodingerBridge"]
+__all__ = ["GridBridge", "SchrodingerBridge"]

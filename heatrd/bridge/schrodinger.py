@@ -33,6 +33,7 @@ from heatrd.bridge.flows import (
     gaussian_rule,
     spacing,
 )
+from heatrd.bridge.grid import GridBridge, grid_bridge
 from heatrd.bridge.nodes import source_nodes
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
@@ -317,6 +318,10 @@ class SchrodingerBridge:
         draws = self._parts.terminal.draw(self.epsilon, self._points(x), np.asarray(uniform, dtype=np.float64),
                                           np.asarray(normal, dtype=np.float64))
         return self._vector(draws, x)
+
+    def on_grid(self, grid: Any, **options: Any) -> GridBridge:
+        """Return the same bridge by the grid route; see `heatrd.bridge.grid.grid_bridge` for the options."""
+        return grid_bridge(self, grid, **options)
 
     @property
     def log_phi0(self) -> FloatArray:
