@@ -6,9 +6,12 @@ from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture
 from heatrd.sources.kernel_density import KernelDensity
 from heatrd.sources.loading import load_density, load_samples
+from heatrd.sources.multivariate import Banana, MultivariateT, NoisyCurve, Pinwheel, Spirals, TwoMoons
+from heatrd.sources.radial import Ball, Disc, IsotropicLaplace, IsotropicT, NoisySphere, RadialSource, Sphere
 from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
 from heatrd.sources.samples import from_samples
 from heatrd.sources.scipy_adaptor import ScipySource
+from heatrd.sources.shapes import Box, Checkerboard, LaplaceProduct, Polygon, Product, Square
 from heatrd.sources.sinc_mixture import SincMixture
 from heatrd.sources.tabulated import Tabulated, from_grid
 from heatrd.sources.univariate import (
@@ -24,21 +27,40 @@ from heatrd.sources.univariate import (
 
 __all__ = [
     "Atoms",
+    "Ball",
+    "Banana",
     "BernoulliGaussian",
+    "Box",
+    "Checkerboard",
+    "Disc",
     "Exponential",
     "Gaussian",
     "GaussianMixture",
     "GeneralizedGaussian",
+    "IsotropicLaplace",
+    "IsotropicT",
     "KernelDensity",
     "Laplace",
+    "LaplaceProduct",
     "Logistic",
+    "MultivariateT",
+    "NoisyCurve",
+    "NoisySphere",
+    "Pinwheel",
+    "Polygon",
+    "Product",
+    "RadialSource",
     "ScipySource",
     "SincMixture",
     "Source",
     "Source1D",
+    "Sphere",
+    "Spirals",
+    "Square",
     "StudentT",
     "Tabulated",
     "Triangular",
+    "TwoMoons",
     "Uniform",
     "as_source",
     "from_grid",

@@ -215,7 +215,7 @@ class NoisySphere(RadialSource):
 
     def radial_nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         low, high = self._reach(mass)
-        r, w = self._profile_nodes(low, high, min(spacing, 2.0 * self.noise))
+        r, w = self._profile_nodes(low, high, min(spacing, 3.5 * self.noise))
         return r, w, mass, mass * 4 * high**2
 
     def sample_radius(self, n: int, rng: np.random.Generator) -> FloatArray:
@@ -408,7 +408,7 @@ class IsotropicT(RadialSource):
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         x = float(special.betainccinv(0.5 * self.dim, 0.5 * self.df, max(mass, 1e-7 if self.dim == 2 else 1e-5)))
         high = self.scale * float(np.sqrt(self.df * x / (1 - x)))
-        most = 400.0 if self.dim == 2 else 60.0
+        most = 130.0 if self.dim == 2 else 30.0
         lost, _ = self._tail(min(high, most * spacing))
         return super().nodes(spacing, lost)
 

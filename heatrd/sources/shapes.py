@@ -20,6 +20,8 @@ from heatrd.sources.univariate import Laplace, Uniform
 
 __all__ = ["Box", "Checkerboard", "LaplaceProduct", "Polygon", "Product", "Square"]
 
+_CROSSES = "polygon: the boundary crosses itself; give the corners of a simple polygon in order"
+
 PANEL = 8.0  # width of a Gauss–Legendre panel of order 16, in units of the spacing asked for
 
 
@@ -125,7 +127,7 @@ class Product(Source):
             lost, energy = lost + m, energy + e
         count = float(np.prod([float(len(w)) for _, w in rules]))
         if count > 4e6:
-            raise InvalidInput(f"product: about {count:.3g} quadrature nodes would be needed at this epsilon; use a larger one")
+            raise InvalidInput(f"product: about {count:.3g} quadrature nodes would be needed; use a larger epsilon")
         points, weights = rules[0]
         for x, w in rules[1:]:
             n, m = len(points), len(x)
@@ -219,7 +221,9 @@ class LaplaceProduct(Product):
         self.scale = np.atleast_1d(_checks.array(scale, "scale", self.name))
         self.loc = np.zeros(len(self.scale)) if loc is None else np.atleast_1d(_checks.array(loc, "loc", self.name))
         if self.loc.shape != self.scale.shape:
-            raise InvalidInput(f"{self.name}: loc has shape {self.loc.shape}, scale {self.scale.shape}; need one each per coordinate")
+            raise InvalidInput(
+                f"{self.name}: loc has shape {self.loc.shape}, scale {self.scale.shape}; need one each per coordinate"
+            )
         super().__init__([Laplace(float(m), float(s)) for m, s in zip(self.loc, self.scale)])
 
     @property
@@ -345,11 +349,12 @@ def _ears(vertices: FloatArray) -> FloatArray:
                 left.pop(k)
                 break
         else:  # only collinear corners are left over
-            flat = [k for k in range(len(left))
-                    if abs(_cross(vertices[left[k]] - vertices[left[k - 1]], vertices[left[(k + 1) % len(left)]] - vertices[left[k]])) <= 1e-12 * scale]
-            if not flat:
-                raise InvalidInput("polygon: the boundary crosses itself; give the corners of a simple polygon in order")
-            left.pop(flat[0])
+            corners = vertices[left]
+            turn = _cross(corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners)
+            flat = np.flatnonzero(np.abs(turn) <= 1e-12 * scale)
+            if not len(flat):
+                raise InvalidInput(_CROSSES)
+            left.pop(int(flat[0]))
     triangles.append([vertices[k] for k in left])
     return np.array(triangles)
 
@@ -366,7 +371,7 @@ def _refuse_crossings(v: FloatArray) -> None:
         s1, s2 = _cross(d, a[j] - a[i]), _cross(d, b[j] - a[i])
         t1, t2 = _cross(b[j] - a[j], a[i] - a[j]), _cross(b[j] - a[j], b[i] - a[j])
         if ((s1 * s2 < 0) & (t1 * t2 < 0)).any():
-            raise InvalidInput("polygon: the boundary crosses itself; give the corners of a simple polygon in order")
+            raise InvalidInput(_CROSSES)
 
 
 class Checkerboard(_Pieces):
