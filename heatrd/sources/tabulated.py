@@ -21,7 +21,7 @@ from heatrd.sources.base import FloatArray, Source, Source1D
 __all__ = ["Tabulated", "from_grid"]
 
 _MASS_TOLERANCE = 1e-3
-_NODES = {1: 24, 2: 8, 3: 4}  # Gauss points per axis and cell for the entropy
+_NODES = 6  # Gauss points per axis and cell for the entropy, all axes but the last
 
 
 def from_grid(coords: Any, density: ArrayLike, normalize: bool = False) -> Source:
@@ -111,16 +111,18 @@ class Tabulated(Source):
             return np.asarray(np.log(np.maximum(table(x.reshape(-1, self.dim)), 0.0))).reshape(x.shape[:-1])
 
     def entropy(self) -> float | None:
-        """−∫ p log p by Gauss–Legendre in every cell."""
-        t, w = np.polynomial.legendre.leggauss(_NODES[self.dim])
+        """−∫ p log p: along the last axis in closed form, Gauss–Legendre in the cells of the others."""
+        t, w = np.polynomial.legendre.leggauss(_NODES)
         t, w = 0.5 * (1.0 + t), 0.5 * w
         fine = self._unit_density
-        for axis, nodes in enumerate(self.axes):  # interpolate one axis after the other onto the Gauss points of its cells
-            low, high = (np.moveaxis(np.take(fine, np.arange(n, n + len(nodes) - 1), axis), axis, -1)[..., None] for n in (0, 1))
+        for axis in range(self.dim - 1):  # interpolate one axis after the other onto the Gauss points of its cells
+            low, high = (np.moveaxis(part, axis, -1)[..., None] for part in _cell_ends(fine, axis))
             values = low + (high - low) * t
             fine = np.moveaxis(values.reshape(*values.shape[:-2], -1), -1, axis)
-        weights = [(np.diff(nodes / width)[:, None] * w).ravel() for nodes, width in zip(self.axes, self._widths)]
-        return _contract(special.entr(fine), weights) + float(np.log(self._widths).sum())
+        lengths = [np.diff(nodes / width) for nodes, width in zip(self.axes, self._widths)]
+        weights = [(length[:, None] * w).ravel() for length in lengths[:-1]]
+        inside = _contract(_segment_entropy(*_cell_ends(fine, self.dim - 1)), [*weights, lengths[-1]])
+        return inside + float(np.log(self._widths).sum())
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> FloatArray:
         """A cell by its mass, then rejection of uniform points in the cell under its highest corner."""
@@ -221,6 +223,20 @@ def _hat_integrals(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     zero = np.zeros(1)
     moments = [np.concatenate([lo, zero]) + np.concatenate([zero, hi]) for lo, hi in zip(left, right)]
     return moments[0], moments[1], moments[2]
+
+
+def _cell_ends(table: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
+    n = table.shape[axis]
+    return np.take(table, np.arange(n - 1), axis), np.take(table, np.arange(1, n), axis)
+
+
+def _segment_entropy(p: FloatArray, q: FloatArray) -> FloatArray:
+    """−∫₀¹ r log r dt for r = p + (q − p)t: by the primitive r²(1 − 2 log r)/4, by Gauss–Legendre where p and q are close."""
+    t, w = np.polynomial.legendre.leggauss(12)
+    smooth = special.entr(p[..., None] + (q - p)[..., None] * (0.5 * (1.0 + t))) @ (0.5 * w)
+    close = np.abs(q - p) <= 0.5 * np.maximum(p, q)
+    primitive = (0.5 * q * special.entr(q) + 0.25 * q * q) - (0.5 * p * special.entr(p) + 0.25 * p * p)
+    return np.where(close, smooth, primitive / np.where(close, 1.0, q - p))
 
 
 def _contract(table: FloatArray, vectors: Sequence[FloatArray]) -> float:

@@ -143,7 +143,7 @@ class Uniform(LocationScale):
 
     name = "uniform"
 
-    def __init__(self, low: float = -np.sqrt(3.0), high: float = np.sqrt(3.0)) -> None:
+    def __init__(self, low: float = -(3.0**0.5), high: float = 3.0**0.5) -> None:
         low, high = _checks.finite(low, "low", self.name), _checks.finite(high, "high", self.name)
         if not low < high:
             raise InvalidInput(f"uniform: low={low:g} must be less than high={high:g}")
@@ -305,7 +305,7 @@ class Triangular(LocationScale):
 
     name = "triangular"
 
-    def __init__(self, low: float = -np.sqrt(6.0), mode: float | None = None, high: float = np.sqrt(6.0)) -> None:
+    def __init__(self, low: float = -(6.0**0.5), mode: float | None = None, high: float = 6.0**0.5) -> None:
         self.low, self.high = _checks.finite(low, "low", self.name), _checks.finite(high, "high", self.name)
         if not self.low < self.high:
             raise InvalidInput(f"triangular: low={self.low:g} must be less than high={self.high:g}")
