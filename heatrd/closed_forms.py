@@ -2,11 +2,12 @@
 
 Shannon lower bound (DESIGN (1), (5)):  R(D) ≥ h(μ) − (d/2) log(2πe D/d), with equality on the backward-heat class.
 
-Gaussian upper bound: a Gaussian of the same covariance is the hardest source, R(D) ≤ Σ_i ½ log⁺(λ_i/θ), with the water level
-θ given by Σ_i min(θ, λ_i) = D over the eigenvalues λ_i of the covariance (Cover & Thomas, §10.3.3).
+Gaussian upper bound: a Gaussian of the same covariance is the hardest source, R(D) ≤ Σ_i ½ log⁺(λ_i/θ), with
+the water level θ given by Σ_i min(θ, λ_i) = D over the eigenvalues λ_i of the covariance (Cover & Thomas, §10.3.3).
 
-Uniform law on the sphere of radius 1 in Rⁿ: the optimal channel is von Mises–Fisher, X|Y ∝ exp(κ x·y/‖y‖), with ‖Y‖ = A_n(κ) = I_{n/2}(κ)/I_{n/2−1}(κ)
-and D = 1 − A_n(κ)². Then dR = κ dA, and by parts R = κA − log ₀F₁(; n/2; κ²/4), because ∫₀^κ A_n = log ₀F₁(; n/2; κ²/4).
+Uniform law on the sphere of radius 1 in Rⁿ: the optimal channel is von Mises–Fisher, X|Y ∝ exp(κ x·y/‖y‖), with
+‖Y‖ = A_n(κ) = I_{n/2}(κ)/I_{n/2−1}(κ) and D = 1 − A_n(κ)². Then dR = κ dA, and by parts
+R = κA − log ₀F₁(; n/2; κ²/4), because ∫₀^κ A_n = log ₀F₁(; n/2; κ²/4).
 
 All rates are in nats; distortions are full squared errors summed over coordinates.
 """
@@ -109,7 +110,7 @@ def gaussian_distortion(covariance: ArrayLike, rate: ArrayLike) -> Any:
     eigenvalues = _eigenvalues(covariance)[::-1]
     r = np.asarray(rate, dtype=np.float64)
     if not (np.isfinite(r) & (r >= 0)).all():
-        raise InvalidInput(f"rate={rate} must be finite and >= 0 (nats)")
+        raise InvalidInput(f"rate={rate!r} must be finite and >= 0 (nats)")
     if eigenvalues.size == 0:
         return _like(np.zeros_like(r), rate)
     logs = np.log(eigenvalues)
@@ -216,7 +217,9 @@ def differential_entropy(src: Source) -> float:
 
 
 def _entropy_on_the_line(src: Source1D) -> float:
-    """−∫ f log f by adaptive Gauss–Legendre on panels graded towards every kink, pole and end, in standardised units."""
+    """−∫ f log f by adaptive Gauss–Legendre on panels graded towards every kink, pole and end, in standardised
+    units.
+    """
     standard = getattr(src, "standard", None)
     if standard is not None and (src.loc, src.scale) != (0.0, 1.0) and (unit := standard()) is not src:  # type: ignore[attr-defined]
         return _entropy_on_the_line(unit) + float(np.log(src.scale))  # type: ignore[attr-defined]
@@ -256,7 +259,9 @@ def _adaptive_sum(integrand: Callable[[FloatArray], FloatArray], edges: FloatArr
 
 
 def _panels(src: Source1D) -> FloatArray:
-    """Edges growing geometrically away from every special point, inside the range that holds all but 1e-30 of the mass."""
+    """Edges growing geometrically away from every special point, inside the range that holds all but 1e-30 of
+    the mass.
+    """
     low, high = src.tail_cut(1e-30)
     scale = float(np.sqrt(src.variance))
     special_points = [*src.breakpoints, *(e for e in src.support if np.isfinite(e)), float(src.mean[0])]
@@ -273,10 +278,16 @@ def _panels(src: Source1D) -> FloatArray:
 
 
 def _entropy_on_a_lattice(src: Source, width: float, tolerance: float = 1e-10) -> float:
-    """−∫ f log f by the trapezoidal rule, exponentially accurate for f = ν ∗ N(0, width² I); halved until it settles."""
+    """−∫ f log f by the trapezoidal rule, exponentially accurate for f = ν ∗ N(0, width² I); halved until it
+    settles.
+    """
     spread = np.sqrt(np.diag(src.covariance))
     means = np.atleast_2d(getattr(src, "means", src.mean))
-    widest = np.sqrt(np.max(np.linalg.eigvalsh(getattr(src, "covs", src.covariance)))) if hasattr(src, "covs") else spread.max()
+    widest = (
+        np.sqrt(np.max(np.linalg.eigvalsh(getattr(src, "covs", src.covariance))))
+        if hasattr(src, "covs")
+        else spread.max()
+    )
     low, high = means.min(axis=0) - 9.0 * widest, means.max(axis=0) + 9.0 * widest
     previous = np.nan
     for step in width * np.array([0.8, 0.55, 0.4, 0.28, 0.2]):
@@ -287,7 +298,9 @@ def _entropy_on_a_lattice(src: Source, width: float, tolerance: float = 1e-10) -
         if abs(value - previous) < tolerance:
             return value
         previous = value
-    raise InvalidInput(f"the differential entropy of {src.name!r} needs more than 3e7 lattice points; no closed form is known")
+    raise InvalidInput(
+        f"the differential entropy of {src.name!r} needs more than 3e7 lattice points; no closed form is known"
+    )
 
 
 def _trapezoid_entropy(src: Source, axes: list[FloatArray], step: float) -> float:
@@ -309,7 +322,7 @@ def _distortions(distortion: ArrayLike) -> FloatArray:
     except (TypeError, ValueError):
         raise InvalidInput(f"distortion={distortion!r} is not a number") from None
     if level.size == 0 or np.isnan(level).any() or not (level > 0).all() or np.isinf(level).any():
-        raise InvalidInput(f"distortion={distortion} must be finite and positive")
+        raise InvalidInput(f"distortion={distortion!r} must be finite and positive")
     return level
 
 

@@ -16,7 +16,9 @@ from heatrd.sources import Gaussian, GaussianMixture, Laplace, Uniform
 def test_shannon_lower_bound_of_known_laws():
     assert heatrd.shannon_lower_bound(Gaussian(0, 4.0), 0.5) == pytest.approx(0.5 * np.log(8.0), rel=1e-15)
     b = 0.7
-    assert heatrd.shannon_lower_bound(Laplace(0, b), 0.01) == pytest.approx(np.log(2 * b * np.e) - 0.5 * np.log(2 * np.pi * np.e * 0.01))
+    assert heatrd.shannon_lower_bound(Laplace(0, b), 0.01) == pytest.approx(
+        np.log(2 * b * np.e) - 0.5 * np.log(2 * np.pi * np.e * 0.01)
+    )
     levels = np.array([[0.01, 0.1], [1.0, 10.0]])
     bound = heatrd.shannon_lower_bound(Uniform(), levels)
     assert bound.shape == (2, 2) and (np.diff(bound.ravel()) <= 0).all() and bound[1, 1] == 0.0
@@ -80,17 +82,21 @@ def test_sphere_facts(n, rates):
 @pytest.mark.parametrize("n", [2, 3, 10, 400])
 @pytest.mark.parametrize("distortion", [0.999, 0.4, 1e-3, 1e-6, 1e-9])
 def test_sphere_is_the_integral_of_the_inverse_bessel_ratio(n, distortion):
+    nu = mpmath.mpf(n) / 2 - 1
+
+    def kappa(r):
+        """Invert the Bessel ratio I_{n/2}/I_{n/2−1}."""
+        start = r * (n - r * r) / (1 - r * r)
+        return mpmath.findroot(lambda k: mpmath.besseli(nu + 1, k) / mpmath.besseli(nu, k) - r, start) if r else 0 * r
+
     with mpmath.workdps(40):
-        nu, d = mpmath.mpf(n) / 2 - 1, mpmath.mpf(distortion)
-        radius = mpmath.sqrt(1 - d)
-        ratio = lambda k: mpmath.besseli(nu + 1, k) / mpmath.besseli(nu, k)
-        kappa = mpmath.findroot(lambda k: ratio(k) - radius, radius * (n - radius**2) / d)
-        exact = kappa * radius - mpmath.log(mpmath.hyp0f1(nu + 1, kappa**2 / 4))
+        radius = mpmath.sqrt(1 - mpmath.mpf(distortion))
+        top = kappa(radius)
+        exact = top * radius - mpmath.log(mpmath.hyp0f1(nu + 1, top**2 / 4))
         assert abs(sphere_rate(n, distortion) / exact - 1) < 1e-11
     if distortion == 0.4:  # the integral itself, by its definition
         with mpmath.workdps(20):
-            inverse = lambda r: mpmath.findroot(lambda k: ratio(k) - r, r * (n - r * r) / (1 - r * r)) if r else mpmath.mpf(0)
-            assert abs(sphere_rate(n, distortion) - mpmath.quad(inverse, [0, radius], maxdegree=4)) < 1e-9
+            assert abs(sphere_rate(n, distortion) - mpmath.quad(kappa, [0, radius], maxdegree=4)) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -101,7 +107,10 @@ def test_sphere_is_the_integral_of_the_inverse_bessel_ratio(n, distortion):
         (heatrd.as_source(st.exponnorm(1.5)), lambda: float(st.exponnorm(1.5).entropy())),
         (GaussianMixture([0.5, 0.5], [-1e4, 1e4], 1.0), lambda: 0.5 * np.log(2 * np.pi * np.e) + np.log(2)),
         (GaussianMixture([0.5, 0.5], [0.0, 0.0], [1.0, 1e-12]), lambda: _nested_entropy(1e-6)),
-        (GaussianMixture([0.5, 0.5], [[0, 0], [40, 0]], [1.0, 0.25]), lambda: np.log(2 * np.pi * np.e) + np.log(2) + 0.5 * np.log(0.25)),
+        (
+            GaussianMixture([0.5, 0.5], [[0, 0], [40, 0]], [1.0, 0.25]),
+            lambda: np.log(2 * np.pi * np.e) + np.log(2) + 0.5 * np.log(0.25),
+        ),
     ],
 )
 def test_entropy_by_quadrature(src, exact):
@@ -115,7 +124,10 @@ def _gamma_entropy(a):
 def _nested_entropy(sigma):
     """−∫ f log f of ½N(0, 1) + ½N(0, σ²) by mpmath, split where the narrow part ends."""
     with mpmath.workdps(25):
-        f = lambda x: (mpmath.npdf(x) + mpmath.npdf(x, 0, sigma)) / 2
+
+        def f(x):
+            return (mpmath.npdf(x) + mpmath.npdf(x, 0, sigma)) / 2
+
         knots = [0, *(sigma * mpmath.mpf(2) ** i for i in range(-2, 22)), 2, 4, 8, 16]
         return float(2 * mpmath.quad(lambda x: -f(x) * mpmath.log(f(x)), knots))
 

@@ -1,6 +1,7 @@
 """Univariate sources against quadrature, mpmath and scipy: what each says about itself must agree with its density."""
 
 import pickle
+from itertools import pairwise
 
 import mpmath
 import numpy as np
@@ -68,9 +69,20 @@ def expectation(src: Source1D, function, mass: float = 1e-18) -> float:
     """∫ f(x) p(x) dx of the continuous part, on pieces that grow geometrically away from every special point."""
     low, high = src.tail_cut(mass)
     scale = np.sqrt(src.variance)
-    centres = [*src.breakpoints, *(e for e in src.support if np.isfinite(e)), float(src.mean[0]), *np.ravel(getattr(src, "means", ()))]
-    ladder = scale * np.concatenate([2.0 ** np.arange(-200.0, -4.0, 2.0), np.arange(1, 64) / 8, 2.0 ** np.arange(3, 60, 0.25)])
-    edges = np.unique(np.clip(np.concatenate([[c + s * ladder for s in (-1, 1)] for c in centres] + [[centres]], axis=None), low, high))
+    centres = [
+        *src.breakpoints,
+        *(e for e in src.support if np.isfinite(e)),
+        float(src.mean[0]),
+        *np.ravel(getattr(src, "means", ())),
+    ]
+    ladder = scale * np.concatenate(
+        [2.0 ** np.arange(-200.0, -4.0, 2.0), np.arange(1, 64) / 8, 2.0 ** np.arange(3, 60, 0.25)]
+    )
+    edges = np.unique(
+        np.clip(
+            np.concatenate([[c + s * ladder for s in (-1, 1)] for c in centres] + [[centres]], axis=None), low, high
+        )
+    )
     edges = np.unique(np.concatenate([edges, centres]).clip(low, high))
     if isinstance(src, SincMixture):  # it oscillates everywhere
         edges = np.arange(low, high, 0.5)
@@ -87,7 +99,9 @@ def test_density_mass_mean_and_variance(src):
     atoms, masses = src.discrete_part
     continuous = 1.0 - masses.sum()
     heavy = isinstance(src, SincMixture)  # mean and variance converge like 1/range²; the mass like 1/range³
-    assert expectation(src, lambda x, _: 1.0, 1e-9 if heavy else 1e-18) == pytest.approx(continuous, abs=2e-9 if heavy else 1e-11)
+    assert expectation(src, lambda x, _: 1.0, 1e-9 if heavy else 1e-18) == pytest.approx(
+        continuous, abs=2e-9 if heavy else 1e-11
+    )
     if heavy:
         return
     mean = expectation(src, lambda x, _: x) + float(masses @ atoms[:, 0])
@@ -111,7 +125,7 @@ def test_entropy_agrees_with_quadrature(src):
 def test_cdf_integrates_the_density(src):
     low, high = src.tail_cut(1e-4)
     cuts = np.sort(np.concatenate([np.linspace(low, high, 9), [b for b in src.breakpoints if low < b < high]]))
-    for a, b in zip(cuts[:-1], cuts[1:]):
+    for a, b in pairwise(cuts):
         points = [m for m in np.ravel(getattr(src, "means", ())) if a < m < b][:20]
         mass = integrate.quad(lambda t: np.exp(src.logpdf(t)), a, b, points=points or None, limit=400, epsabs=1e-13)[0]
         atoms, masses = src.discrete_part
@@ -152,7 +166,9 @@ def _log_tail(src, point, side):
     else:
         nodes, weights = np.polynomial.legendre.leggauss(30)
         half = 0.5 * np.diff(edges)[:, None]
-        total = (half * weights * np.exp(src.logpdf(point + side * length * (edges[:-1, None] + half * (1 + nodes))) - top)).sum()
+        total = (
+            half * weights * np.exp(src.logpdf(point + side * length * (edges[:-1, None] + half * (1 + nodes))) - top)
+        ).sum()
     return top + np.log(length) + np.log(total)
 
 
@@ -174,7 +190,9 @@ def test_parameters_rebuild_the_source(src):
     low, high = src.tail_cut(1e-6)
     x = np.linspace(low, high, 37)
     copies = [type(src)(**src.parameters)]
-    if "make_distribution" not in repr(type(src.parameters.get("distribution"))):  # scipy's own classes of this kind cannot be pickled
+    if "make_distribution" not in repr(
+        type(src.parameters.get("distribution"))
+    ):  # scipy's own classes of this kind cannot be pickled
         copies.append(pickle.loads(pickle.dumps(src)))
     for again in copies:
         assert type(again) is type(src)
@@ -249,7 +267,8 @@ def test_critical_epsilon_of_sinc_mixtures():
         x = src._grid(400.0, 0.02)
         assert eps > 0.04 and src._density(x, eps * (1 - 1e-9)).min() >= -1e-17
         assert (src._density(x, eps * 1.01) / src._envelope(x)).min() < -1e-6
-    # four kernels π/4 apart: all oscillation of the tail cancels, so positivity is lost at finite x and the tail bound log(3)/8 of two is passed
+    # four kernels π/4 apart: all oscillation of the tail cancels, so positivity is lost at finite x and the
+    # tail bound log(3)/8 of two is passed
     assert SincMixture(means=np.arange(4) * np.pi / 4).critical_epsilon() > np.log(3) / 8
     small, large = (SincMixture(means=[0.0, u], widths=u).critical_epsilon() for u in (1e-140, 1e140))
     assert small / 1e-280 == pytest.approx(large / 1e280, rel=1e-9)
@@ -259,17 +278,19 @@ def test_critical_epsilon_of_sinc_mixtures():
 def test_sinc_kernel_against_mpmath(e):
     from heatrd.sources.sinc_mixture import _kernel, _kernel_cdf
 
-    def spline(s):
+    def g(s):
         x = s / 2
-        return 1.5 * (mpmath.mpf(2) / 3 - x**2 + x**3 / 2 if x <= 1 else (2 - x) ** 3 / 6)
+        spline = 1.5 * (mpmath.mpf(2) / 3 - x**2 + x**3 / 2 if x <= 1 else (2 - x) ** 3 / 6)
+        return spline * mpmath.exp(mpmath.mpf(e) * s * s / 2)
+
+    def transform(function):
+        return mpmath.quad(lambda s: g(s) * function(s), [mpmath.mpf(i) / 8 for i in range(33)]) / mpmath.pi
 
     with mpmath.workdps(25):
-        knots = [mpmath.mpf(i) / 8 for i in range(33)]
         for u in (0.0, 0.7, 5.0, 7.9, 8.1, 11.9, 12.1, 22.0, 45.0):
-            g = lambda s, u=u: spline(s) * mpmath.exp(mpmath.mpf(e) * s * s / 2)
-            density = mpmath.quad(lambda s, u=u: g(s) * mpmath.cos(s * u), knots) / mpmath.pi
+            density = transform(lambda s, u=u: mpmath.cos(s * u))
+            tail = 0.5 - transform(lambda s, u=u: mpmath.sin(s * u) / s if s else u)
             assert abs(_kernel(np.array([u]), e)[0] - density) < 1e-11 * abs(density) + 1e-15
-            tail = 0.5 - mpmath.quad(lambda s, u=u: g(s) * (mpmath.sin(s * u) / s if s else u), knots) / mpmath.pi
             assert abs(_kernel_cdf(np.array([-u]), e)[0] - tail) < 1e-13
 
 
@@ -345,7 +366,10 @@ def test_every_name_builds_with_its_defaults(name):
         (st.t(4.5, 1, 2), StudentT),
         (st.Normal(mu=1.0, sigma=2.0), Gaussian),
         (st.Uniform(a=-1.0, b=2.0), Uniform),
-        (st.Mixture([st.Normal(mu=-1.0, sigma=1.0), st.Normal(mu=2.0, sigma=0.5)], weights=[0.3, 0.7]), GaussianMixture),
+        (
+            st.Mixture([st.Normal(mu=-1.0, sigma=1.0), st.Normal(mu=2.0, sigma=0.5)], weights=[0.3, 0.7]),
+            GaussianMixture,
+        ),
         (2.0 * st.Normal(mu=0.0, sigma=1.0) + 1.0, Source1D),
         (st.gaussian_kde([1.0, 2.0, 4.0]), GaussianMixture),
     ],
@@ -443,7 +467,12 @@ def test_bad_input_is_one_line_that_says_what_to_do(call, hint):
 
 @given(scale=some.floats(1e-3, 1e3), loc=some.floats(-10, 10), mass=some.floats(1e-200, 0.4))
 def test_tail_mass_is_the_cdf(scale, loc, mass):
-    for src in (Laplace(loc, scale), Logistic(loc, scale), StudentT(4.0, loc, scale), GeneralizedGaussian(1.5, scale, loc)):
+    for src in (
+        Laplace(loc, scale),
+        Logistic(loc, scale),
+        StudentT(4.0, loc, scale),
+        GeneralizedGaussian(1.5, scale, loc),
+    ):
         low, high = src.tail_cut(mass)
         assert low + high == pytest.approx(2 * loc, abs=1e-9 * max(1.0, high - low))
         if mass > 1e-8:  # below, loc + reach rounds the argument
@@ -485,7 +514,9 @@ def test_mixture_in_space_with_shared_and_own_covariances():
     weights = rng.random(6)
     src = GaussianMixture(weights, means, covs)
     x = rng.standard_normal((4, 5, 3)) * 3
-    parts = [np.log(w / weights.sum()) + st.multivariate_normal(m, c).logpdf(x) for w, m, c in zip(weights, means, covs)]
+    parts = [
+        np.log(w / weights.sum()) + st.multivariate_normal(m, c).logpdf(x) for w, m, c in zip(weights, means, covs)
+    ]
     np.testing.assert_allclose(src.log_density(x), np.logaddexp.reduce(parts), rtol=1e-11)
     assert src.critical_epsilon() == pytest.approx(min(np.linalg.eigvalsh(c)[0] for c in covs), rel=1e-10)
     draw = src.sample(60_000, rng=3)

@@ -39,7 +39,9 @@ def variance_of_scale(scale: float, what: str, factor: float = 1.0) -> float:
     with np.errstate(over="ignore", under="ignore"):
         variance = float(np.float64(scale) * np.float64(scale) * np.float64(factor))
     if not (np.isfinite(variance) and variance > 0):
-        raise InvalidInput(f"{what}: scale {scale:g} has variance {variance:g} in double precision; change the unit of length")
+        raise InvalidInput(
+            f"{what}: scale {scale:g} has variance {variance:g} in double precision; change the unit of length"
+        )
     return variance
 
 

@@ -1,6 +1,7 @@
 """Discrete laws as sources: finitely many weighted points in R^d.
 
-A discrete law has differential entropy −∞ and critical ε zero, unless it is a single point, whose rate is zero at every distortion.
+A discrete law has differential entropy −∞ and critical ε zero, unless it is a single point, whose rate is zero
+at every distortion.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Atoms(Source):
         self.points, self.weights = np.ascontiguousarray(merged[keep]), masses[keep] / masses[keep].sum()
         self.dim = int(self.points.shape[1])
         if not np.isfinite(self.covariance).all():
-            raise InvalidInput("atoms: the points are so far apart that their variance overflows; change the unit of length")
+            raise InvalidInput(
+                "atoms: the points are so far apart that their variance overflows; change the unit of length"
+            )
 
     def __reduce__(self) -> Any:
         return type(self), (self.points, self.weights)

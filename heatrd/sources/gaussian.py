@@ -4,8 +4,8 @@ With μ = Σ w_i N(m_i, Σ_i) the backward heat class of DESIGN (5) is explicit:
 ν = Σ w_i N(m_i, Σ_i − ε I) up to ε_c = min_i λ_min(Σ_i). No law works beyond ε_c, because the characteristic function
 of ν would grow like exp((ε − ε_c)‖ω‖²/2) along the narrowest direction.
 
-Densities are evaluated as −‖L⁻¹(x − m)‖²/2 − log det L − (d/2) log 2π with Σ = L Lᵀ; on the line that is a division by σ, so
-scales from 1e-150 to 1e150 neither overflow nor underflow.
+Densities are evaluated as −‖L⁻¹(x − m)‖²/2 − log det L − (d/2) log 2π with Σ = L Lᵀ; on the line that is a
+division by σ, so scales from 1e-150 to 1e150 neither overflow nor underflow.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ class GaussianMixture(Source):
     means : (k,) or (k, d) array_like
         Component means; a 1-D array means d = 1.
     covs : scalar, (k,), (d, d) or (k, d, d) array_like
-        Component covariances (variances when d = 1, **not** standard deviations). A scalar is one isotropic covariance shared by all, (k,) one
-        isotropic covariance each, (d, d) one matrix shared by all. Semi-definite is allowed: on the line a component of variance zero
-        is an atom.
+        Component covariances (variances when d = 1, **not** standard deviations). A scalar is one isotropic
+        covariance shared by all, (k,) one
+        isotropic covariance each, (d, d) one matrix shared by all. Semi-definite is allowed: on the line a
+        component of variance zero is an atom.
 
     Raises
     ------
@@ -125,7 +126,9 @@ class GaussianMixture(Source):
     def discrete_part(self) -> tuple[FloatArray, FloatArray]:
         atoms = self._eigenvalues[:, -1] == 0
         points, index = np.unique(self.means[atoms], axis=0, return_inverse=True)
-        return points.reshape(-1, self.dim), np.bincount(index.ravel(), self.weights[atoms], minlength=len(points)).astype(float)
+        return points.reshape(-1, self.dim), np.bincount(
+            index.ravel(), self.weights[atoms], minlength=len(points)
+        ).astype(float)
 
     def entropy(self) -> float | None:
         if (self._eigenvalues[:, 0] == 0).any():
@@ -232,8 +235,8 @@ class Gaussian(GaussianMixture):
     mean : scalar or (d,) array_like
         Expectation.
     cov : scalar, (d,) or (d, d) array_like
-        Covariance (the **variance** when d = 1). A scalar or vector is a multiple of the identity or a diagonal. Must be symmetric positive semi-definite
-        and not zero.
+        Covariance (the **variance** when d = 1). A scalar or vector is a multiple of the identity or a
+        diagonal. Must be symmetric positive semi-definite and not zero.
     """
 
     name = "gaussian"

@@ -4,8 +4,10 @@ Points are gathered in boxes of width σ/2 with centres c. With z = (x − c)/σ
 
     exp(−(z − t)²/2) = exp(−z²/2) Σ_k tᵏ/k! He_k(z),
 
-so a box acts through the moments M_k = Σ w_i tᵢᵏ/k!. The error of ORDER terms is at most (|z|/4)^ORDER/ORDER! relative, 1e-13 at the reach of
-±12σ; farther from every point the nearest few dominate and are summed directly in the log domain. The same moments give the distribution function,
+so a box acts through the moments M_k = Σ w_i tᵢᵏ/k!. The error of ORDER terms is at most (|z|/4)^ORDER/ORDER!
+relative, 1e-13 at the reach of
+±12σ; farther from every point the nearest few dominate and are summed directly in the log domain. The same
+moments give the distribution function,
 because ∫ He_k φ = −He_{k−1} φ. This is the backward-heat class with ν the weighted points themselves: ε_c = σ².
 """
 
@@ -83,7 +85,9 @@ class KernelDensity(Source1D):
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
-        z = np.clip(x.ravel() / self.bandwidth, self.points[0] / self.bandwidth - 40, self.points[-1] / self.bandwidth + 40)
+        z = np.clip(
+            x.ravel() / self.bandwidth, self.points[0] / self.bandwidth - 40, self.points[-1] / self.bandwidth + 40
+        )
         home = np.floor(2.0 * z)
         below = np.concatenate([[0.0], np.cumsum(self._moments[0])])
         _, window, order = _CLOSE
@@ -134,7 +138,9 @@ class KernelDensity(Source1D):
             place, hit = self._box(home + shift)
             if hit.size:
                 u = z[hit] - 0.5 * (home[hit] + shift) - 0.25
-                total[hit] += _hermite_sum(self._moments, place, u, 0, order) * np.exp(0.5 * (distance[hit] ** 2 - u * u))
+                total[hit] += _hermite_sum(self._moments, place, u, 0, order) * np.exp(
+                    0.5 * (distance[hit] ** 2 - u * u)
+                )
         return np.asarray(np.log(total) - 0.5 * distance**2)
 
     def _far(self, z: FloatArray) -> FloatArray:

@@ -56,8 +56,8 @@ def read_samples(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Fl
     Parameters
     ----------
     path : path
-        ``.csv``, ``.txt``, ``.tsv``, ``.dat`` (comma, semicolon, tab or blanks; ``#`` comments; one header line allowed), ``.npy``, or ``.npz``
-        (its only array, or the one called ``samples`` or ``x``).
+        ``.csv``, ``.txt``, ``.tsv``, ``.dat`` (comma, semicolon, tab or blanks; ``#`` comments; one header
+        line allowed), ``.npy``, or ``.npz`` (its only array, or the one called ``samples`` or ``x``).
     max_bytes : int
         Larger files are refused.
 
@@ -86,8 +86,8 @@ def read_density(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> tu
     Parameters
     ----------
     path : path
-        A table with columns x, p (or x, y, p or x, y, z, p listing every node of a grid once, in any order), as text or ``.npy``; or ``.npz`` with arrays ``x`` (``y``,
-        ``z``) and ``density``.
+        A table with columns x, p (or x, y, p or x, y, z, p listing every node of a grid once, in any order), as text
+        or ``.npy``; or ``.npz`` with arrays ``x`` (``y``, ``z``) and ``density``.
     max_bytes : int
         Larger files are refused.
     """
@@ -108,9 +108,15 @@ def _gridded(table: FloatArray, path: Any) -> tuple[Any, FloatArray]:
     axes = [np.unique(column) for column in table[:, :-1].T]
     shape = tuple(a.size for a in axes)
     order = np.lexsort(table[:, -2::-1].T)
-    coordinates = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)) if np.prod(shape) == len(table) else None
+    coordinates = (
+        np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+        if np.prod(shape) == len(table)
+        else None
+    )
     if coordinates is None or not (table[order, :-1] == coordinates).all():
-        raise InvalidInput(f"{path}: {len(table)} rows do not list every node of a {'×'.join(map(str, shape))} grid exactly once")
+        raise InvalidInput(
+            f"{path}: {len(table)} rows do not list every node of a {'×'.join(map(str, shape))} grid exactly once"
+        )
     density = table[order, -1].reshape(shape)
     return (axes[0] if len(axes) == 1 else tuple(axes)), density
 
@@ -123,7 +129,9 @@ def _load(path: Path, max_bytes: int) -> Any:
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     if size > max_bytes:
-        raise InvalidInput(f"{path}: has {size / 2**20:.0f} MiB, more than {max_bytes / 2**20:.0f} MiB; thin it or raise max_bytes")
+        raise InvalidInput(
+            f"{path}: has {size / 2**20:.0f} MiB, more than {max_bytes / 2**20:.0f} MiB; thin it or raise max_bytes"
+        )
     if size == 0:
         raise InvalidInput(f"{path}: is empty")
     try:
@@ -146,14 +154,18 @@ def _load_binary(path: Path) -> Any:
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"{path}: is not a readable {path.suffix} file of numbers (pickled objects are refused)") from None
+        raise InvalidInput(
+            f"{path}: is not a readable {path.suffix} file of numbers (pickled objects are refused)"
+        ) from None
 
 
 def _load_text(path: Path) -> FloatArray:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise InvalidInput(f"{path}: is not text; need numbers separated by commas, semicolons, tabs or blanks") from None
+        raise InvalidInput(
+            f"{path}: is not text; need numbers separated by commas, semicolons, tabs or blanks"
+        ) from None
     rows = [(i + 1, body) for i, line in enumerate(lines) if (body := line.split("#", 1)[0].strip())]
     if not rows:
         raise InvalidInput(f"{path}: holds no data")
@@ -162,7 +174,7 @@ def _load_text(path: Path) -> FloatArray:
         rows = rows[1:]  # a header line
     if not rows:
         raise InvalidInput(f"{path}: holds a header but no numbers")
-    table = []
+    table: list[list[float]] = []
     for number, body in rows:
         values = _parsed(body, delimiter)
         if not values or (table and len(values) != len(table[0])):

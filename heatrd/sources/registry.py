@@ -1,6 +1,7 @@
 """Sources by name, and `as_source`: one door for everything that describes a law.
 
-Modules add their named sources with `register`; a name maps to a factory whose keyword parameters are what users may set.
+Modules add their named sources with `register`; a name maps to a factory whose keyword parameters are what
+users may set.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from scipy import stats
 
 from heatrd.errors import InvalidInput
@@ -65,8 +65,10 @@ def as_source(obj: Any, **parameters: Any) -> Source:
     Parameters
     ----------
     obj : object
-        A `Source`; a name (``"laplace"``, ``"gaussian-mixture"``, …; ``"scipy:gennorm"`` for anything in scipy.stats); a frozen scipy.stats continuous
-        distribution; a scipy.stats distribution of the new interface; a ``gaussian_kde``; or any object with the attributes of `Source`.
+        A `Source`; a name (``"laplace"``, ``"gaussian-mixture"``, …; ``"scipy:gennorm"`` for anything in
+        scipy.stats); a frozen scipy.stats continuous
+        distribution; a scipy.stats distribution of the new interface; a ``gaussian_kde``; or any object with
+        the attributes of `Source`.
     **parameters
         Parameters of a named source, e.g. ``as_source("laplace", scale=0.7)``.
 
@@ -79,7 +81,9 @@ def as_source(obj: Any, **parameters: Any) -> Source:
     if isinstance(obj, str):
         return _named(obj, parameters)
     if parameters:
-        raise InvalidInput(f"parameters ({', '.join(parameters)}) go with a source's name, not with a {type(obj).__name__}")
+        raise InvalidInput(
+            f"parameters ({', '.join(parameters)}) go with a source's name, not with a {type(obj).__name__}"
+        )
     if isinstance(obj, Source):
         return obj
     for converter in _CONVERTERS:
@@ -101,7 +105,9 @@ def _named(name: str, parameters: Mapping[str, Any]) -> Source:
 def _scipy_named(name: str, parameters: Mapping[str, Any]) -> Source:
     dist = getattr(stats, name, None)
     if isinstance(dist, stats.rv_discrete):
-        raise InvalidInput(f"scipy:{name} is discrete; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)")
+        raise InvalidInput(
+            f"scipy:{name} is discrete; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)"
+        )
     if not isinstance(dist, stats.rv_continuous):
         names = [n for n in dir(stats) if isinstance(getattr(stats, n), stats.rv_continuous)]
         raise InvalidInput(f"unknown scipy distribution {name!r}{_nearest(name, names)}")
@@ -109,14 +115,18 @@ def _scipy_named(name: str, parameters: Mapping[str, Any]) -> Source:
     _check_parameters(f"scipy:{name}", parameters, [*shapes, "loc", "scale"])
     missing = [s for s in shapes if s not in parameters]
     if missing:
-        raise InvalidInput(f"scipy:{name} needs the parameter {missing[0]!r}; it takes {', '.join([*shapes, 'loc', 'scale'])}")
+        raise InvalidInput(
+            f"scipy:{name} needs the parameter {missing[0]!r}; it takes {', '.join([*shapes, 'loc', 'scale'])}"
+        )
     return scipy_adaptor.from_frozen(dist(**parameters))
 
 
 def _converted(obj: Any) -> Source:
     frozen = getattr(obj, "dist", None)
     if isinstance(frozen, stats.rv_discrete) or isinstance(obj, stats.rv_discrete):
-        raise InvalidInput("a discrete scipy distribution; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)")
+        raise InvalidInput(
+            "a discrete scipy distribution; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)"
+        )
     if isinstance(frozen, stats.rv_continuous):
         return scipy_adaptor.from_frozen(obj)
     if isinstance(obj, stats.rv_continuous):
@@ -131,7 +141,8 @@ def _converted(obj: Any) -> Source:
     if all(hasattr(obj, a) for a in _PROTOCOL) and (obj.dim != 1 or all(hasattr(obj, a) for a in _PROTOCOL_1D)):
         return obj
     raise InvalidInput(
-        f"cannot read a source from {type(obj).__name__!r}; give a name, a scipy.stats continuous distribution, or a heatrd source "
+        f"cannot read a source from {type(obj).__name__!r}; give a name, a scipy.stats "
+        "continuous distribution, or a heatrd source "
         "(samples: heatrd.from_samples, tabulated densities: heatrd.from_grid)"
     )
 
@@ -155,7 +166,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _signature(factory: Callable[..., Source]) -> dict[str, inspect.Parameter]:
-    target = factory.__init__ if isinstance(factory, type) else factory
+    target = inspect.getattr_static(factory, "__init__") if isinstance(factory, type) else factory
     parameters = dict(inspect.signature(target).parameters)
     parameters.pop("self", None)
     return parameters

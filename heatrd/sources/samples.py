@@ -35,15 +35,17 @@ def from_samples(
     method : {"atoms", "kde"}
         ``"atoms"``: the empirical law itself (equal samples merged). ``"kde"``: a Gaussian kernel density.
     bandwidth : float or {"silverman", "scott"}, optional
-        Kernel of ``"kde"``. A number is the standard deviation of an isotropic kernel in the samples' units. A rule multiplies the sample covariance by
-        the square of scipy's factor, (n(d+2)/4)^(−1/(d+4)) or n^(−1/(d+4)), with n the effective number of samples. Default ``"silverman"``.
+        Kernel of ``"kde"``. A number is the standard deviation of an isotropic kernel in the samples' units. A rule
+        multiplies the sample covariance by the square of scipy's factor, (n(d+2)/4)^(−1/(d+4)) or n^(−1/(d+4)), with n
+        the effective number of samples. Default ``"silverman"``.
     weights : (n,) array_like, optional
         Non-negative weights of the samples.
 
     Returns
     -------
     Source
-        `Atoms`; or a `KernelDensity` or `GaussianMixture`. A constant sample is a point mass in either case (its R(D) is zero).
+        `Atoms`; or a `KernelDensity` or `GaussianMixture`. A constant sample is a point mass in either case
+        (its R(D) is zero).
 
     Raises
     ------
@@ -82,7 +84,9 @@ def _samples(x: Any) -> FloatArray:
         if raw.dtype.kind in "USc":
             raise TypeError
     except (TypeError, ValueError):
-        raise InvalidInput("from_samples: the samples are not all numbers; need an array of shape (n,) or (n, d)") from None
+        raise InvalidInput(
+            "from_samples: the samples are not all numbers; need an array of shape (n,) or (n, d)"
+        ) from None
     if points.size == 0:
         raise InvalidInput("from_samples: there are no samples; need at least one")
     if points.ndim not in (1, 2):

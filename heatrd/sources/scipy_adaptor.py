@@ -1,11 +1,14 @@
 """scipy.stats distributions as sources.
 
-A frozen distribution is split into shapes, loc and scale, and the standard variate is asked, so the scale robustness of `LocationScale` carries over.
-Distributions that heatrd has in closed form (norm, uniform, laplace, gennorm, logistic, triang, expon, t) become those classes.
+A frozen distribution is split into shapes, loc and scale, and the standard variate is asked, so the scale
+robustness of `LocationScale` carries over.
+Distributions that heatrd has in closed form (norm, uniform, laplace, gennorm, logistic, triang, expon, t)
+become those classes.
 
-Tail points come from ``isf``/``ppf`` only when the numerically integrated tail confirms them; many scipy distributions compute
-``isf(q)`` as ``ppf(1 − q)``, which knows nothing below q ≈ 1e-16. Otherwise the tail of the density is integrated in the log domain
-and the point found by bisection.
+Tail points come from ``isf``/``ppf`` only when the numerically integrated tail confirms them; many scipy
+distributions compute
+``isf(q)`` as ``ppf(1 − q)``, which knows nothing below q ≈ 1e-16. Otherwise the tail of the density is
+integrated in the log domain and the point found by bisection.
 """
 
 from __future__ import annotations
@@ -46,10 +49,10 @@ _BREAKPOINTS: dict[str, Callable[..., tuple[float, ...]]] = {
     "irwinhall": lambda n: tuple(float(i) for i in range(1, int(n))),
 }
 
-#: smooth on the whole line, yet no Gaussian factor: the density is not entire, or its characteristic function decays too slowly
-_NO_GAUSSIAN_FACTOR = {
-    "genhyperbolic", "genlogistic", "gumbel_l", "gumbel_r", "hypsecant", "jf_skew_t", "johnsonsu", "loggamma", "moyal", "nct", "norminvgauss",
-}  # fmt: skip
+#: smooth on the whole line, yet without a Gaussian factor: not entire, or the characteristic function decays too slowly
+_NO_GAUSSIAN_FACTOR = frozenset(
+    "genhyperbolic genlogistic gumbel_l gumbel_r hypsecant jf_skew_t johnsonsu loggamma moyal nct norminvgauss".split()
+)
 
 #: entropies that scipy computes by quadrature although ``_entropy`` is overridden
 _NUMERICAL_ENTROPY = {"tukeylambda", "vonmises"}
@@ -92,7 +95,9 @@ class _Adapted(LocationScale):
         return end if np.isfinite(end) and abs(cut - end) < close else cut
 
     def _confirms(self, guess: float, log_mass: float, side: int) -> bool:
-        """Whether the tail beyond ``guess`` is the mass asked for, by the density or, where that underflows, by cdf or sf."""
+        """Whether the tail beyond ``guess`` is the mass asked for, by the density or, where that underflows,
+        by cdf or sf.
+        """
         log_tail = self._log_tail(guess, side)
         if np.isnan(log_tail):
             tail = float(_quiet(self._raw_tail, guess, side))
@@ -121,7 +126,9 @@ class _Adapted(LocationScale):
         return mean + side * reach * (1.0 + 1e-8)
 
     def _log_tail(self, z: float, side: int) -> float:
-        """Log of the density's integral beyond ``z``: Gauss panels that double, in units of the tail's own decay length."""
+        """Log of the density's integral beyond ``z``: Gauss panels that double, in units of the tail's own
+        decay length.
+        """
         end = self._z_support()[0 if side < 0 else 1]
         if side * (end - z) <= 0:
             return -np.inf
@@ -162,7 +169,9 @@ class ScipySource(_Adapted):
     """
 
     def __init__(self, distribution: Any = "norm", loc: float = 0.0, scale: float = 1.0, **shapes: float) -> None:
-        self._dist = distribution if isinstance(distribution, stats.rv_continuous) else _scipy_distribution(distribution)
+        self._dist = (
+            distribution if isinstance(distribution, stats.rv_continuous) else _scipy_distribution(distribution)
+        )
         self._key = distribution
         self.name = f"scipy:{self._dist.name}"
         self._shapes = _shape_values(self._dist, shapes, self.name)
@@ -398,7 +407,9 @@ def _shape_values(dist: Any, given: Mapping[str, Any], what: str) -> list[float]
             raise InvalidInput(f"{what}: unknown parameter {key!r}; it takes {', '.join([*names, 'loc', 'scale'])}")
     missing = [n for n in names if n not in given]
     if missing:
-        raise InvalidInput(f"{what}: parameter {missing[0]!r} is missing; it takes {', '.join([*names, 'loc', 'scale'])}")
+        raise InvalidInput(
+            f"{what}: parameter {missing[0]!r} is missing; it takes {', '.join([*names, 'loc', 'scale'])}"
+        )
     return [_checks.finite(given[n], n, what) for n in names]
 
 

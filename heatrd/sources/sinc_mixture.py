@@ -1,16 +1,21 @@
-"""Mixtures of sinc⁴ kernels: band-limited laws, for which the backward heat flow is well posed until positivity is lost.
+"""Mixtures of sinc⁴ kernels: band-limited laws, for which the backward heat flow is well posed until
+positivity is lost.
 
-The kernel f(u) = 3/(2π) (sin u/u)⁴ has variance 3/4 and the compactly supported characteristic function g(s) = (3/2) β(s/2), |s| ≤ 4, with the cubic
+The kernel f(u) = 3/(2π) (sin u/u)⁴ has variance 3/4 and the compactly supported characteristic function g(s) =
+(3/2) β(s/2), |s| ≤ 4, with the cubic
 B-spline β. Running the heat equation backward by e multiplies g by exp(e s²/2), which is harmless on a bounded band:
 
     F(u; e) = (1/π) ∫₀⁴ g(s) exp(e s²/2) cos(su) ds .
 
-For small |u| this is a Gauss–Legendre sum; beyond, integration by parts at the knots s = 0, 2, 4, where g‴ jumps, gives a series in 1/u that starts with
+For small |u| this is a Gauss–Legendre sum; beyond, integration by parts at the knots s = 0, 2, 4, where g‴
+jumps, gives a series in 1/u that starts with
 
     F(u; e) ≈ 3/(16π) (3 − 4 exp(2e) cos 2u + exp(8e) cos 4u)/u⁴ .
 
-The mixture μ = Σ w_i a_i⁻¹ f((x − m_i)/a_i) has μ = ν_ε ∗ N(0, ε) with ν_ε = Σ w_i a_i⁻¹ F((x − m_i)/a_i; ε/a_i²) as long as that is non-negative, which fails first
-either at a finite x or in the tails, where x⁴ν_ε tends to an almost periodic function. A single kernel has zeros, so ε_c = 0;
+The mixture μ = Σ w_i a_i⁻¹ f((x − m_i)/a_i) has μ = ν_ε ∗ N(0, ε) with ν_ε = Σ w_i a_i⁻¹ F((x − m_i)/a_i;
+ε/a_i²) as long as that is non-negative, which fails first
+either at a finite x or in the tails, where x⁴ν_ε tends to an almost periodic function. A single kernel has
+zeros, so ε_c = 0;
 two shifted ones have ε_c > 0. The tails are of order x⁻⁴: the variance is finite, the third moment is not.
 """
 
@@ -66,7 +71,9 @@ class SincMixture(Source1D):
         a = _checks.array(widths, "widths", self.name)
         w = np.full(m.size, 1.0 / m.size) if weights is None else _checks.probabilities(weights, "weights", self.name)
         if m.ndim != 1 or w.shape != m.shape or a.shape not in ((), m.shape):
-            raise InvalidInput(f"sinc-mixture: shapes {w.shape}, {m.shape}, {a.shape} of weights, means and widths; need (k,) each")
+            raise InvalidInput(
+                f"sinc-mixture: shapes {w.shape}, {m.shape}, {a.shape} of weights, means and widths; need (k,) each"
+            )
         if (a <= 0).any():
             raise InvalidInput(f"sinc-mixture: width {a.min():g} must be positive")
         self.weights, self.means, self.widths = w, m, np.broadcast_to(a, m.shape).copy()
@@ -164,11 +171,16 @@ class SincMixture(Source1D):
 
     @cached_property
     def _whole_critical(self) -> float:
-        return _critical(tuple(self.weights), tuple(self.means / self._unit), tuple(self.widths / self._unit)) * self._unit**2
+        return (
+            _critical(tuple(self.weights), tuple(self.means / self._unit), tuple(self.widths / self._unit))
+            * self._unit**2
+        )
 
     @cached_property
     def _entropy(self) -> float:
-        """Gauss panels out to 3000 largest widths, fine where the bulk is; the tail from the mean of T log T, T = x⁴ density."""
+        """Gauss panels out to 3000 largest widths, fine where the bulk is; the tail from the mean of T log T,
+        T = x⁴ density.
+        """
         nodes, weights = np.polynomial.legendre.leggauss(10)
         edges = np.union1d(self._grid(3000.0, 0.5), self._grid(40.0, 0.02))
         half = 0.5 * np.diff(edges)[:, None]
@@ -204,7 +216,9 @@ def _series(e: float) -> FloatArray:
     out = np.zeros((_TERMS, 3), dtype=complex)
     for k in range(_TERMS):
         inner, outer = pieces
-        jumps = np.array([inner(0.0), outer(2.0) - inner(2.0), -outer(4.0)]) * np.exp(0.5 * e * np.array([0.0, 4.0, 16.0]))
+        jumps = np.array([inner(0.0), outer(2.0) - inner(2.0), -outer(4.0)]) * np.exp(
+            0.5 * e * np.array([0.0, 4.0, 16.0])
+        )
         if k >= 3:  # g, g′ and g″ are continuous
             out[k] = -((-1.0) ** k) * jumps / (1j ** (k + 1)) / np.pi
         pieces = [p.deriv() + Polynomial([0.0, e]) * p for p in pieces]
@@ -254,7 +268,9 @@ def _kernel_cdf(u: FloatArray, e: float) -> FloatArray:
 
 
 def _tail_series(coefficients: np.ndarray, u: FloatArray) -> FloatArray:
-    """∫_u^∞ of the series: ∫ v⁻ᵐ = u^{1−m}/(m − 1), and ∫ exp(ipv) v⁻ᵐ by parts, −exp(ipu) u⁻ᵐ/(ip) Σ_j (m)_j/(ipu)ʲ."""
+    """∫_u^∞ of the series: ∫ v⁻ᵐ = u^{1−m}/(m − 1), and ∫ exp(ipv) v⁻ᵐ by parts, −exp(ipu) u⁻ᵐ/(ip) Σ_j
+    (m)_j/(ipu)ʲ.
+    """
     total = np.zeros(u.shape)
     for k in range(3, 15):
         m = k + 1
@@ -293,7 +309,11 @@ def _critical(weights: tuple[float, ...], means: tuple[float, ...], widths: tupl
         middle = 0.5 * (low + high)
         low, high = (low, middle) if negative(middle) else (middle, high)
     candidates = [_finite_root(law, x, grid[1] - grid[0], low) for x in _lowest_minima(law, grid, high)]
-    tail = high * 1.01 if _tail_minimum(law, high * 1.01) >= 0 else _root(lambda eps: _tail_minimum(law, eps), low * 0.9, high * 1.01)
+    tail = (
+        high * 1.01
+        if _tail_minimum(law, high * 1.01) >= 0
+        else _root(lambda eps: _tail_minimum(law, eps), low * 0.9, high * 1.01)
+    )
     return min([tail, *candidates])
 
 
@@ -309,7 +329,9 @@ def _finite_root(law: SincMixture, x: float, step: float, eps: float) -> float:
 
     def least(level: float) -> float:
         found = optimize.minimize_scalar(
-            lambda t: float(law._density(t, level)) * 1e3, bounds=(x - 2 * step, x + 2 * step), method="bounded",
+            lambda t: float(law._density(t, level)) * 1e3,
+            bounds=(x - 2 * step, x + 2 * step),
+            method="bounded",
             options={"xatol": 1e-11},
         )
         return float(found.fun)
@@ -327,7 +349,9 @@ def _root(function: Any, low: float, high: float) -> float:
 
 
 def _tail_minimum(law: SincMixture, eps: float) -> float:
-    """inf of lim x⁴·density: kernels of commensurable widths are added in phase, other groups take their infima independently."""
+    """inf of lim x⁴·density: kernels of commensurable widths are added in phase, other groups take their
+    infima independently.
+    """
     total = 0.0
     rest = list(range(law.means.size))
     while rest:

@@ -1,7 +1,9 @@
 """Tabulated densities: multilinear interpolation of values on a rectangular grid, d ≤ 3.
 
-The density is Σ_k p_k Π_i φ_{k_i}(x_i) with the hat functions φ of each axis. So mass, mean and covariance are exact linear functionals of the table, by
-∫φ, ∫xφ and ∫x²φ, and on the line the distribution function is a quadratic and −∫ p log p a closed form in every cell. Every interior node where the slope changes is
+The density is Σ_k p_k Π_i φ_{k_i}(x_i) with the hat functions φ of each axis. So mass, mean and covariance are
+exact linear functionals of the table, by
+∫φ, ∫xφ and ∫x²φ, and on the line the distribution function is a quadratic and −∫ p log p a closed form in
+every cell. Every interior node where the slope changes is
 a kink, hence ε_c = 0. Outside the grid the density is zero.
 """
 
@@ -32,10 +34,11 @@ def from_grid(coords: Any, density: ArrayLike, normalize: bool = False) -> Sourc
     coords : (n,) array_like, or a sequence of d arrays (n_i,)
         Grid coordinates, strictly increasing, not necessarily even.
     density : (n,) or (n_1, ..., n_d) array_like
-        Non-negative values of the density, axes in the order of ``coords``; interpolated multilinearly between nodes and zero outside.
+        Non-negative values of the density, axes in the order of ``coords``; interpolated multilinearly between
+        nodes and zero outside.
     normalize : bool
-        Rescale the table to total mass one. Without it, a mass that differs from one by more than 1e-3 is refused (a smaller
-        difference, of the size of an interpolation error, is rescaled).
+        Rescale the table to total mass one. Without it, a mass that differs from one by more than 1e-3 is
+        refused (a smaller difference, of the size of an interpolation error, is rescaled).
 
     Raises
     ------
@@ -60,7 +63,9 @@ class Tabulated(Source):
         self.axes = _axes(coords, table.shape)
         self.dim = table.ndim
         if (table < 0).any():
-            raise InvalidInput(f"tabulated: the density is negative at {int((table < 0).sum())} nodes (least {table.min():g})")
+            raise InvalidInput(
+                f"tabulated: the density is negative at {int((table < 0).sum())} nodes (least {table.min():g})"
+            )
         top = table.max()
         if top == 0:
             raise InvalidInput("tabulated: the density is zero everywhere")
@@ -68,7 +73,9 @@ class Tabulated(Source):
         mass = _contract(table / top, [h[0] for h in self._hats(np.array([a[0] for a in self.axes]))])
         log_mass = float(np.log(mass) + np.log(top) + np.log(self._widths).sum())
         if not normalize and not abs(log_mass) <= _MASS_TOLERANCE:
-            raise InvalidInput(f"tabulated: the density integrates to {np.exp(log_mass):.6g}, not 1; pass normalize=True to rescale it")
+            raise InvalidInput(
+                f"tabulated: the density integrates to {np.exp(log_mass):.6g}, not 1; pass normalize=True to rescale it"
+            )
         self._unit_density = table / top / mass
         self.density = self._unit_density
         for width in self._widths:
@@ -128,7 +135,10 @@ class Tabulated(Source):
         """A cell by its mass, then rejection of uniform points in the cell under its highest corner."""
         rng = np.random.default_rng(rng)
         shape = tuple(len(a) - 1 for a in self.axes)
-        corners = [self.density[tuple(slice(o, o + s) for o, s in zip(offset, shape))] for offset in np.ndindex(*[2] * self.dim)]
+        corners = [
+            self.density[tuple(slice(o, o + s) for o, s in zip(offset, shape))]
+            for offset in np.ndindex(*[2] * self.dim)
+        ]
         volume = _outer([np.diff(a) for a in self.axes])
         mass = (np.mean(corners, axis=0) * volume).ravel()
         height = np.max(corners, axis=0).ravel()
@@ -204,14 +214,18 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[FloatArray, ...]:
     if len(axes) == 1 and axes[0].ndim == 2 and len(axes[0]) == len(shape) == 1:
         axes = [axes[0][0]]
     if len(axes) != len(shape):
-        raise InvalidInput(f"tabulated: {len(axes)} coordinate arrays for a density of shape {shape}; need one per axis")
+        raise InvalidInput(
+            f"tabulated: {len(axes)} coordinate arrays for a density of shape {shape}; need one per axis"
+        )
     for i, axis in enumerate(axes):
         if axis.shape != (shape[i],):
             raise InvalidInput(f"tabulated: axis {i} has {axis.size} coordinates but the density has shape {shape}")
         if axis.size < 2:
             raise InvalidInput(f"tabulated: axis {i} has one node; need at least two")
         if not (np.diff(axis) > 0).all():
-            raise InvalidInput(f"tabulated: the coordinates of axis {i} must increase strictly; sort them and drop repeats")
+            raise InvalidInput(
+                f"tabulated: the coordinates of axis {i} must increase strictly; sort them and drop repeats"
+            )
     return tuple(axes)
 
 
@@ -231,7 +245,9 @@ def _cell_ends(table: FloatArray, axis: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _segment_entropy(p: FloatArray, q: FloatArray) -> FloatArray:
-    """−∫₀¹ r log r dt for r = p + (q − p)t: by the primitive r²(1 − 2 log r)/4, by Gauss–Legendre where p and q are close."""
+    """−∫₀¹ r log r dt for r = p + (q − p)t: by the primitive r²(1 − 2 log r)/4, by Gauss–Legendre where p and
+    q are close.
+    """
     t, w = np.polynomial.legendre.leggauss(12)
     smooth = special.entr(p[..., None] + (q - p)[..., None] * (0.5 * (1.0 + t))) @ (0.5 * w)
     close = np.abs(q - p) <= 0.5 * np.maximum(p, q)

@@ -1,9 +1,11 @@
 """Closed-form laws on the line, as location–scale families.
 
-X = loc + scale·Z with Z standard: every density, tail and moment is written for Z, so a change of unit only shifts and scales, and scales from
+X = loc + scale·Z with Z standard: every density, tail and moment is written for Z, so a change of unit only
+shifts and scales, and scales from
 1e-150 to 1e150 are exact. Each family knows its differential entropy h(Z), and h(X) = h(Z) + log scale.
 
-Critical ε: μ = ν ∗ N(0, ε) extends to an entire function of x, has full support, and |E exp(iωX)| ≤ exp(−εω²/2). A kink, jump, pole, a bounded or half-line
+Critical ε: μ = ν ∗ N(0, ε) extends to an entire function of x, has full support, and |E exp(iωX)| ≤
+exp(−εω²/2). A kink, jump, pole, a bounded or half-line
 support, or a characteristic function that decays more slowly than a Gaussian one rules out every ε > 0: ε_c = 0.
 """
 
@@ -20,7 +22,7 @@ from scipy import special
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources.base import FloatArray, Source, Source1D
-from heatrd.sources.gaussian import Gaussian, GaussianMixture
+from heatrd.sources.gaussian import Gaussian, GaussianMixture, GaussianMixture1D
 
 __all__ = [
     "BernoulliGaussian",
@@ -240,7 +242,7 @@ class GeneralizedGaussian(LocationScale):
         return {"beta": self.beta, "scale": self.scale, "loc": self.loc}
 
     def _z_logpdf(self, z: FloatArray) -> FloatArray:
-        return np.asarray(-np.abs(z) ** self.beta - self._log_norm)
+        return np.asarray(-(np.abs(z) ** self.beta) - self._log_norm)
 
     def _z_cdf(self, z: FloatArray) -> FloatArray:
         half = 0.5 * special.gammaincc(1.0 / self.beta, np.abs(z) ** self.beta)
@@ -343,7 +345,9 @@ class Triangular(LocationScale):
         x = np.clip(np.asarray(x, dtype=np.float64), self.low, self.high)
         z, w = (x - self.low) / self.scale, (self.high - x) / self.scale
         with np.errstate(all="ignore"):
-            return np.where(x < self.mode, z * z / self._peak, 1.0 - w * w / (1.0 - self._peak) if self._peak < 1 else z * z)
+            return np.where(
+                x < self.mode, z * z / self._peak, 1.0 - w * w / (1.0 - self._peak) if self._peak < 1 else z * z
+            )
 
     def tail_cut(self, mass: float) -> tuple[float, float]:
         _checks.mass_fraction(mass)
@@ -460,7 +464,7 @@ class BernoulliGaussian(Source1D):
             raise InvalidInput(f"bernoulli-gaussian: p={self.p:g} must lie in (0, 1]")
         self.scale = _checks.positive(scale, "scale", self.name)
         variance = _checks.variance_of_scale(self.scale, self.name)
-        self._mixture = GaussianMixture([1.0 - self.p, self.p], [0.0, 0.0], [0.0, variance])
+        self._mixture = GaussianMixture1D([1.0 - self.p, self.p], [0.0, 0.0], [0.0, variance])
 
     @property
     def parameters(self) -> Mapping[str, Any]:
