@@ -2,6 +2,7 @@
 
 import pickle
 from itertools import pairwise
+from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -521,3 +522,9 @@ def test_mixture_in_space_with_shared_and_own_covariances():
     assert src.critical_epsilon() == pytest.approx(min(np.linalg.eigvalsh(c)[0] for c in covs), rel=1e-10)
     draw = src.sample(60_000, rng=3)
     np.testing.assert_allclose(np.cov(draw.T), src.covariance, atol=0.04 * np.abs(src.covariance).max())
+
+
+def test_the_documentation_lists_every_name():
+    page = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
+    missing = [name for name in heatrd.sources.source_names() if f"`{name}`" not in page]
+    assert not missing
