@@ -1,0 +1,333 @@
+"""Kernels of the one-dimensional problem: potentials, the certificate function and its supremum, Newton systems.
+
+Throughout x (n,) are sorted source nodes, y (m,) sorted reconstruction points, `root` = √ε, and
+k(z) = exp(−z²/2ε). Everything is computed in the log domain where range demands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from heatrd.kernels._jit import jit
+
+ORDER = 18  # terms of the Taylor models of c
+LOG_TINY = -700.0
+
+
+@jit
+def windows(x, y, root, reach):
+    """Index range [lo, hi) of the points y that matter at each x: within reach·√ε, or 8√ε beyond the nearest."""
+    n, m = x.size, y.size
+    lo = np.empty(n, np.int64)
+    hi = np.empty(n, np.int64)
+    a = 0
+    b = 0
+    near = 0
+    for i in range(n):
+        while near + 1 < m and abs(y[near + 1] - x[i]) <= abs(y[near] - x[i]):
+            near += 1
+        r = max(reach * root, abs(y[near] - x[i]) + 8 * root)
+        while a < m and y[a] < x[i] - r:
+            a += 1
+        while a > 0 and y[a - 1] >= x[i] - r:
+            a -= 1
+        if b < a:
+            b = a
+        while b < m and y[b] <= x[i] + r:
+            b += 1
+        while b > a and y[b - 1] > x[i] + r:
+            b -= 1
+        lo[i] = a
+        hi[i] = b
+    return lo, hi
+
+
+@jit
+def log_potential(x, y, logw, root, lo, hi, logz, cost):
+    """log Z(x) = log Σ_j w_j k(x − y_j) and the posterior mean of (x − y)²."""
+    for i in range(x.size):
+        top = -np.inf
+        for j in range(lo[i], hi[i]):
+            g = (x[i] - y[j]) / root
+            a = logw[j] - 0.5 * g * g
+            if a > top:
+                top = a
+        total = 0.0
+        second = 0.0
+        for j in range(lo[i], hi[i]):
+            g = (x[i] - y[j]) / root
+            e = np.exp(logw[j] - 0.5 * g * g - top)
+            total += e
+            second += e * g * g
+        logz[i] = top + np.log(total)
+        cost[i] = second / total * root * root
+
+
+@jit
+def moments_at(points, x, logq, root, reach, offset, out):
+    """Taylor coefficients a_n of c(y + t√ε) = Σ a_n tⁿ at each point: a_n = Σ_i q_i k(x_i − y) He_n(g_i)/n!."""
+    n = x.size
+    terms = out.shape[1]
+    first = 0
+    for j in range(points.size):
+        y = points[j]
+        while first < n and x[first] < y - reach * root:
+            first += 1
+        while first > 0 and x[first - 1] >= y - reach * root:
+            first -= 1
+        for k in range(terms):
+            out[j, k] = 0.0
+        i = first
+        while i < n and x[i] <= y + reach * root:
+            g = (x[i] - y) / root
+            a = logq[i] - 0.5 * g * g - offset
+            if a > LOG_TINY:
+                previous = 0.0
+                current = np.exp(a)
+                out[j, 0] += current
+                for k in range(1, terms):
+                    following = (g * current - previous) / k
+                    previous = current
+                    current = following
+                    out[j, k] += current
+            i += 1
+
+
+@jit
+def _value(a, t):
+    total = 0.0
+    for k in range(a.size - 1, -1, -1):
+        total = total * t + a[k]
+    return total
+
+
+@jit
+def _slopes(a, t):
+    """First and second derivative of the polynomial at t."""
+    d1 = 0.0
+    d2 = 0.0
+    for k in range(a.size - 1, 0, -1):
+        d1 = d1 * t + k * a[k]
+    for k in range(a.size - 1, 1, -1):
+        d2 = d2 * t + k * (k - 1) * a[k]
+    return d1, d2
+
+
+@jit
+def cell_suprema(coefficients, radius, unit, slack, bound, best, where):
+    """Bound the maximum of each Taylor polynomial over |t| ≤ radius, within ``slack`` of max(its maximum, unit).
+
+    On a subcell of half-width r about t₀: p ≤ max over |δ| ≤ r of the quadratic Taylor polynomial + M₃ r³/6, with M₃ from the
+    coefficients; subcells are halved until that is within ``slack``.
+    """
+    stack_t = np.empty(512)
+    stack_r = np.empty(512)
+    for j in range(coefficients.shape[0]):
+        a = coefficients[j]
+        third = 0.0
+        power = 1.0
+        for k in range(3, a.size):
+            third += abs(a[k]) * k * (k - 1) * (k - 2) * power
+            power *= radius
+        top = -np.inf
+        at = 0.0
+        for k in range(-4, 5):
+            v = _value(a, k * 0.25 * radius)
+            if v > top:
+                top = v
+                at = k * 0.25 * radius
+        for _ in range(6):
+            d1, d2 = _slopes(a, at)
+            if d2 < 0:
+                t = min(radius, max(-radius, at - d1 / d2))
+                v = _value(a, t)
+                if v > top:
+                    top = v
+                    at = t
+                else:
+                    break
+        upper = max(top, 0.0)
+        size = 1
+        stack_t[0] = 0.0
+        stack_r[0] = radius
+        while size > 0:
+            size -= 1
+            t = stack_t[size]
+            r = stack_r[size]
+            v = _value(a, t)
+            d1, d2 = _slopes(a, t)
+            d1 = abs(d1)
+            if v > top:
+                top = v
+                at = t
+            here = v + d1 * r + 0.5 * d2 * r * r
+            if d2 < 0 and d1 < -d2 * r:
+                here = v - 0.5 * d1 * d1 / d2
+            here += third * r * r * r / 6
+            if here <= max(top, unit) + slack or r < 1e-7 or size > 508:
+                if here > upper:
+                    upper = here
+            else:
+                stack_t[size] = t - 0.5 * r
+                stack_r[size] = 0.5 * r
+                stack_t[size + 1] = t + 0.5 * r
+                stack_r[size + 1] = 0.5 * r
+                size += 2
+        bound[j] = upper
+        best[j] = top
+        where[j] = at
+
+
+@jit
+def newton_system(x, mass, y, logw, root, lo, hi, band, c, c1, c2):
+    """Gradient moments and Gauss–Newton matrix of −∫ μ log Z in (log w_j, y_j/√ε), atoms interleaved.
+
+    Fills c_j = c(y_j), c1_j = √ε c′(y_j), c2_j = ε c″(y_j) and the lower band of Σ_i μ_i v_i v_iᵀ scaled by
+    1/√(w_j w_l), with v_i = (p_ij, p_ij g_ij), p_ij the posterior weights. Returns −Σ μ_i log Z_i.
+    """
+    m = y.size
+    for j in range(m):
+        c[j] = 0.0
+        c1[j] = 0.0
+        c2[j] = 0.0
+    band[:, :] = 0.0
+    widest = 1
+    for i in range(x.size):
+        widest = max(widest, hi[i] - lo[i])
+    p = np.empty(widest)
+    g = np.empty(widest)
+    v0 = np.empty(widest)
+    v1 = np.empty(widest)
+    half = np.empty(m)
+    for j in range(m):
+        half[j] = np.exp(-0.5 * logw[j])
+    objective = 0.0
+    for i in range(x.size):
+        a, b = lo[i], hi[i]
+        top = -np.inf
+        for j in range(a, b):
+            g[j - a] = (x[i] - y[j]) / root
+            p[j - a] = logw[j] - 0.5 * g[j - a] * g[j - a]
+            if p[j - a] > top:
+                top = p[j - a]
+        total = 0.0
+        for j in range(b - a):
+            p[j] = np.exp(p[j] - top)
+            total += p[j]
+        objective -= mass[i] * (top + np.log(total))
+        for j in range(b - a):
+            p[j] /= total
+            q = mass[i] * p[j]
+            h = half[a + j]
+            c[a + j] += q * h * h
+            c1[a + j] += q * g[j] * h * h
+            c2[a + j] += q * (g[j] * g[j] - 1) * h * h
+            v0[j] = p[j] * h
+            v1[j] = v0[j] * g[j]
+        for j in range(b - a):
+            if p[j] < 1e-25:
+                continue
+            s0 = mass[i] * v0[j]
+            s1 = mass[i] * v1[j]
+            column = 2 * (a + j)
+            band[column, 0] += s0 * v0[j]
+            band[column, 1] += s0 * v1[j]
+            band[column + 1, 0] += s1 * v1[j]
+            for l in range(j + 1, b - a):
+                d = 2 * (l - j)
+                band[column, d] += s0 * v0[l]
+                band[column, d + 1] += s0 * v1[l]
+                band[column + 1, d - 1] += s1 * v0[l]
+                band[column + 1, d] += s1 * v1[l]
+    return objective
+
+
+@jit
+def node_rows(x, y, root, lo, start, rows):
+    """Rows of A_ij = k(x_i − y_j) for the window of rows.shape[1] nodes that begins near lo_i."""
+    m = y.size
+    width = rows.shape[1]
+    for i in range(x.size):
+        s = min(lo[i], m - width)
+        start[i] = s
+        for j in range(width):
+            g = (x[i] - y[s + j]) / root
+            rows[i, j] = np.exp(-0.5 * g * g)
+
+
+@jit
+def rows_dot(rows, start, v, out):
+    """out_i = Σ_j A_ij v_j."""
+    width = rows.shape[1]
+    for i in range(start.size):
+        total = 0.0
+        for j in range(width):
+            total += rows[i, j] * v[start[i] + j]
+        out[i] = total
+
+
+@jit
+def rows_transposed_dot(rows, start, q, out):
+    """out_j = Σ_i A_ij q_i."""
+    out[:] = 0.0
+    width = rows.shape[1]
+    for i in range(start.size):
+        for j in range(width):
+            out[start[i] + j] += rows[i, j] * q[i]
+
+
+@jit
+def rows_normal(rows, start, q, scale, band):
+    """Lower band of E Aᵀ diag(q) A E with E = diag(scale); ``band[j, d]`` is entry (j + d, j)."""
+    band[:, :] = 0.0
+    width = rows.shape[1]
+    r = np.empty(width)
+    for i in range(start.size):
+        s = start[i]
+        for j in range(width):
+            r[j] = rows[i, j] * scale[s + j]
+        for j in range(width):
+            t = q[i] * r[j]
+            for l in range(j, width):
+                band[s + j, l - j] += t * r[l]
+
+
+@jit
+def band_cholesky(band):
+    """Factor a symmetric positive definite band matrix in place; ``band[j, d]`` is entry (j + d, j). False: not definite.
+
+    Serial on purpose: LAPACK's blocked routine hands blocks of a few dozen rows to BLAS threads, which costs more than it gives and
+    fights with callers who run several solves at once.
+    """
+    n, width = band.shape
+    for j in range(n):
+        pivot = band[j, 0]
+        if not pivot > 0.0:
+            return False
+        pivot = np.sqrt(pivot)
+        band[j, 0] = pivot
+        reach = min(width, n - j)
+        for d in range(1, reach):
+            band[j, d] /= pivot
+        for k in range(1, reach):
+            t = band[j, k]
+            if t != 0.0:
+                for d in range(k, reach):
+                    band[j + k, d - k] -= t * band[j, d]
+    return True
+
+
+@jit
+def band_solve(factor, right):
+    """Solve L Lᵀ x = right in place with the factor of `band_cholesky`."""
+    n, width = factor.shape
+    for j in range(n):
+        right[j] /= factor[j, 0]
+        t = right[j]
+        for d in range(1, min(width, n - j)):
+            right[j + d] -= t * factor[j, d]
+    for j in range(n - 1, -1, -1):
+        t = right[j]
+        for d in range(1, min(width, n - j)):
+            t -= factor[j, d] * right[j + d]
+        right[j] = t / factor[j, 0]

@@ -1,0 +1,302 @@
+"""Quadrature of a law on the line: Gauss–Legendre panels that follow the density and the kernel.
+
+Two scales must be resolved. The density's own features (kinks, jumps, integrable poles) are found once per source by
+bisection: a panel is accepted when its Legendre coefficients have decayed and its mass agrees with the distribution
+function; at the bottom of a bisection the mass of a minute panel is taken from the distribution function. The kernel's
+scale √ε then only splits accepted panels further. Since log Z and k/Z are analytic in a strip of width ~√ε, order 16 on panels of width √ε
+is exact to rounding.
+
+Mass beyond the core [a, b] (P(outside) ≤ `tail_mass`) is kept as *tail cells*: each knows its mass P, second moment about its centre and
+−∫ μ log μ, which is what the certificate needs to bound the far tail from both sides.
+
+All nodes are in the standard coordinate z = (x − shift)/scale with a power of two as scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from heatrd.errors import InvalidInput, TooLarge
+from heatrd.sources import Source1D
+
+__all__ = ["LineMeasure", "LineQuadrature", "TailCells"]
+
+FloatArray = NDArray[np.float64]
+
+_ORDER = 16
+_DEPTH = 60
+_ORDERS = (4, 8, _ORDER)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TailCells:
+    """Far tails of μ cut into cells, in standard coordinates.
+
+    Attributes
+    ----------
+    centre, mass, moment, entropy : (K,) arrays
+        Centre of mass y of each cell, P(cell), ∫ μ (x−y)² and −∫ μ log μ over the cell.
+    """
+
+    centre: FloatArray
+    mass: FloatArray
+    moment: FloatArray
+    entropy: FloatArray
+
+    @property
+    def total(self) -> float:
+        return float(self.mass.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineMeasure:
+    """μ discretised for one ε, in standard coordinates.
+
+    Attributes
+    ----------
+    x, mass : (n,) arrays
+        Sorted nodes and masses of the core.
+    tails : TailCells
+        What lies beyond the core.
+    defect : float
+        |total mass − 1| before normalisation: what the quadrature missed.
+    """
+
+    x: FloatArray
+    mass: FloatArray
+    tails: TailCells
+    defect: float
+
+
+def _legendre_tables() -> dict[int, tuple[FloatArray, FloatArray]]:
+    return {n: np.polynomial.legendre.leggauss(n) for n in _ORDERS}
+
+
+_RULES = _legendre_tables()
+_NODES, _WEIGHTS = _RULES[_ORDER]
+# Legendre coefficients of the interpolant through the Gauss nodes.
+_TO_LEGENDRE = (np.arange(_ORDER)[:, None] + 0.5) * np.polynomial.legendre.legvander(_NODES, _ORDER - 1).T * _WEIGHTS
+
+
+class LineQuadrature:
+    """Panels that resolve a one-dimensional source, built once and refined for each ε.
+
+    Parameters
+    ----------
+    source : Source1D
+    tail_mass : float
+        Mass allowed on either side outside the core.
+
+    Raises
+    ------
+    InvalidInput
+        The density is NaN or negative somewhere, or does not integrate to one.
+    """
+
+    def __init__(self, source: Source1D, tail_mass: float = 1e-13) -> None:
+        self.source = source
+        self.tail_mass = tail_mass
+        sigma = math.sqrt(float(source.variance))
+        if not (math.isfinite(sigma) and sigma > 0):
+            raise InvalidInput(f"{source!r} has variance {sigma**2}; need a finite positive variance")
+        self.scale = 2.0 ** round(math.log2(sigma))
+        self.shift = float(np.ravel(source.mean)[0])
+        self.variance = (sigma / self.scale) ** 2
+        self._points, self._point_mass = self._discrete_part()
+        self._continuous_mass = max(0.0, 1.0 - float(self._point_mass.sum()))
+        if self._continuous_mass < 1e-15:
+            self._continuous_mass = 0.0
+        self._left, self._right, self._fixed, self._degree = self._density_panels()
+
+    # -- building -----------------------------------------------------------------------------
+
+    def _discrete_part(self) -> tuple[FloatArray, FloatArray]:
+        points, masses = self.source.discrete_part
+        order = np.argsort(points[:, 0], kind="stable")
+        return np.asarray(points[order, 0], dtype=float), np.asarray(masses[order], dtype=float)
+
+    @cached_property
+    def core(self) -> tuple[float, float]:
+        """Ends of the core in the source's own coordinate."""
+        lo, hi = self.source.support
+        if self._continuous_mass == 0.0:
+            return float(lo), float(hi)
+        a, b = self.source.tail_cut(self.tail_mass)
+        return max(float(lo), float(a)), min(float(hi), float(b))
+
+    def pdf(self, x: FloatArray) -> FloatArray:
+        """Density in standard units (per unit of z) at points ``x`` of the source's own coordinate."""
+        logp = np.asarray(self.source.logpdf(x), dtype=float) + math.log(self.scale)
+        if np.isnan(logp).any():
+            bad = float(np.ravel(x)[np.flatnonzero(np.isnan(np.ravel(logp)))[0]])
+            raise InvalidInput(f"{self.source!r}: the density is NaN at {bad:.6g}; give a density that is finite there")
+        return np.exp(np.minimum(logp, 700.0))
+
+    def _first_edges(self) -> FloatArray:
+        a, b = self.core
+        inner = [float(t) for t in self.source.breakpoints if a < float(t) < b]
+        edges = np.unique(np.array([a, *inner, b]))
+        pieces = [np.linspace(u, v, 1 + max(1, min(64, math.ceil((v - u) / (2 * self.scale)))))
+                  for u, v in zip(edges[:-1], edges[1:])]
+        return np.unique(np.concatenate(pieces))
+
+    def _density_panels(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Bisect until the density is resolved; return left, right, fixed mass (NaN: by rule), polynomial degree."""
+        empty = np.zeros(0)
+        if self._continuous_mass == 0.0:
+            return empty, empty, empty, empty
+        edges = self._first_edges()
+        left, right = edges[:-1], edges[1:]
+        f_left, f_right = self._cdf(left), self._cdf(right)
+        done: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []
+        total = 0
+        for depth in range(_DEPTH + 1):
+            half = 0.5 * (right - left)
+            values = self.pdf(left[:, None] + half[:, None] * (1 + _NODES))
+            coefficients = np.abs(values @ _TO_LEGENDRE.T)
+            width = (right - left) / self.scale
+            mass = 0.5 * width * (values @ _WEIGHTS)
+            by_cdf = f_right - f_left
+            tail = width * (coefficients[:, -1] + coefficients[:, -2])
+            good = (tail <= 1e-15) & (np.abs(mass - by_cdf) <= 1e-10)
+            bottom = (right - left <= 8 * np.spacing(np.maximum(np.abs(left), np.abs(right)))) | (depth == _DEPTH)
+            known = np.isfinite(by_cdf)
+            fixed = np.where(bottom & ~good & known, np.maximum(by_cdf, 0.0), np.nan)
+            over = width[:, None] * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
+            degree = np.argmax(over <= 1e-15, axis=1).astype(float)
+            degree[over[:, -1] > 1e-15] = _ORDER
+            take = good | bottom
+            done.append((left[take], right[take], fixed[take], degree[take]))
+            total += int(take.sum())
+            if take.all():
+                break
+            if total + 2 * int((~take).sum()) > 2_000_000:
+                raise TooLarge(f"{self.source!r}: the density needs more than 2 000 000 panels; smooth it first")
+            keep = ~take
+            mid = 0.5 * (left[keep] + right[keep])
+            f_mid = self._cdf(mid)
+            left, right = np.concatenate([left[keep], mid]), np.concatenate([mid, right[keep]])
+            f_left, f_right = np.concatenate([f_left[keep], f_mid]), np.concatenate([f_mid, f_right[keep]])
+        columns = [np.concatenate(c) for c in zip(*done)]
+        order = np.argsort(columns[0], kind="stable")
+        return columns[0][order], columns[1][order], columns[2][order], columns[3][order]
+
+    def _cdf(self, x: FloatArray) -> FloatArray:
+        """Distribution function of the continuous part."""
+        values = np.asarray(self.source.cdf(x), dtype=float)
+        if self._points.size:
+            values = values - np.concatenate([[0.0], np.cumsum(self._point_mass)])[
+                np.searchsorted(self._points, x, side="right")]
+        return values
+
+    # -- for one ε ------------------------------------------------------------------------------
+
+    def count(self, epsilon: float, width: float = 1.0) -> int:
+        """Predict the number of nodes that `measure` makes."""
+        pieces = self._pieces(epsilon, width)
+        return int(pieces.sum() * _ORDER + self._points.size)
+
+    def _pieces(self, epsilon: float, width: float) -> NDArray[np.int64]:
+        step = width * math.sqrt(epsilon) * self.scale
+        return np.maximum(1, np.ceil((self._right - self._left) / step * (1 - 1e-12))).astype(np.int64)
+
+    def measure(self, epsilon: float, width: float = 1.0) -> LineMeasure:
+        """Discretise μ for kernels of variance ``epsilon`` (standard units), on panels of ``width``·√ε at the most."""
+        pieces = self._pieces(epsilon, width)
+        index = np.repeat(np.arange(pieces.size), pieces)
+        within = np.arange(index.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        size = (self._right - self._left)[index] / pieces[index]
+        start = self._left[index] + within * size
+        fixed = self._fixed[index]
+        # a panel much narrower than the kernel, with a low-degree density, needs few nodes
+        relative = size / self.scale / math.sqrt(epsilon)
+        need = self._degree[index] / 2 + 2 + np.where(relative > 0.3, 12, np.where(relative > 0.02, 6, 2))
+        xs, masses = [], []
+        for order in _ORDERS:
+            lower = {4: -1.0, 8: 4.0, _ORDER: 8.0}[order]
+            upper = {4: 4.0, 8: 8.0, _ORDER: np.inf}[order]
+            pick = (need > lower) & (need <= upper) & np.isnan(fixed)
+            nodes, weights = _RULES[order]
+            x = start[pick, None] + 0.5 * size[pick, None] * (1 + nodes)
+            xs.append(x.ravel())
+            masses.append((self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights).ravel())
+        lump = ~np.isnan(fixed)
+        xs.append(start[lump] + 0.5 * size[lump])
+        masses.append(fixed[lump] / pieces[index][lump])
+        continuous = float(np.sum(np.concatenate(masses)))
+        xs.append(self._points)
+        masses.append(self._point_mass)
+        x = (np.concatenate(xs) - self.shift) / self.scale
+        mass = np.concatenate(masses)
+        order_ = np.argsort(x, kind="stable")
+        x, mass = x[order_], mass[order_]
+        keep = mass > 0
+        tails = self._tails(epsilon)
+        defect = abs(continuous + tails.total - self._continuous_mass)
+        if defect > 1e-6:
+            raise InvalidInput(
+                f"{self.source!r}: the density integrates to {continuous + tails.total:.9g}, not "
+                f"{self._continuous_mass:.9g}; normalise it, or name its kinks and narrow peaks as breakpoints")
+        mass = mass[keep] * ((1.0 - tails.total) / mass[keep].sum())
+        return LineMeasure(x[keep], mass, tails, defect)
+
+    def _tails(self, epsilon: float) -> TailCells:
+        a, b = self.core
+        lo, hi = self.source.support
+        if self._continuous_mass == 0.0:
+            sides = []
+        else:
+            sides = [self._tail(epsilon, a, lo, 0)] if a > lo else []
+            sides += [self._tail(epsilon, b, hi, 1)] if b < hi else []
+        if not sides:
+            zero = np.zeros(0)
+            return TailCells(zero, zero, zero, zero)
+        return TailCells(*(np.concatenate(c) for c in zip(*sides)))
+
+    def _tail(self, epsilon: float, cut: float, end: float, side: int) -> tuple[FloatArray, ...]:
+        """Cells beyond ``cut``, widening as the mass that is left falls."""
+        step = 2 * math.sqrt(epsilon) * self.scale
+        masses, edges = [self.tail_mass], [cut]
+        sign = 1.0 if side else -1.0
+        while len(masses) < 4000:
+            here, x = masses[-1], edges[-1]
+            energy = here * ((x - cut) / self.scale) ** 2 / epsilon
+            if here < 1e-290 or (here < 1e-12 * self.tail_mass and energy < 1e-4 * self.tail_mass):
+                break
+            wanted = step * math.sqrt(self.tail_mass / here)
+            ratio = 0.5
+            for _ in range(60):
+                beyond = float(self.source.tail_cut(here * ratio)[side])
+                if abs(beyond - x) <= wanted or ratio > 0.98:
+                    break
+                ratio = ratio ** max(0.3, min(0.9, wanted / abs(beyond - x)))
+            if not sign * (beyond - x) > 0:
+                break
+            masses.append(here * ratio)
+            edges.append(beyond)
+        outer = end if math.isfinite(end) else edges[-1] + sign * 4 * (abs(edges[-1] - cut) + step)
+        edges.append(outer)
+        masses.append(0.0)
+        return self._tail_cells(np.array(edges), -np.diff(np.array(masses)))
+
+    def _tail_cells(self, edges: FloatArray, mass: FloatArray) -> tuple[FloatArray, ...]:
+        half = 0.5 * np.diff(edges)
+        x = edges[:-1, None] + half[:, None] * (1 + _NODES)
+        p = self.pdf(x) * (np.abs(half)[:, None] / self.scale) * _WEIGHTS
+        raw = p.sum(axis=1)
+        raw = np.where(raw > 0, raw, 1.0)
+        z = (x - self.shift) / self.scale
+        centre = (p * z).sum(axis=1) / raw
+        centre = np.where(p.sum(axis=1) > 0, centre, z[:, 0])
+        factor = np.where(mass > 0, mass / raw, 0.0)
+        moment = factor * (p * (z - centre[:, None]) ** 2).sum(axis=1)
+        density = self.pdf(x)
+        entropy = -factor * (np.abs(half)[:, None] / self.scale * _WEIGHTS * xlogy(density, density)).sum(axis=1)
+        keep = mass > 0
+        return centre[keep], mass[keep], moment[keep], entropy[keep]

@@ -1,0 +1,158 @@
+"""Interior point on fixed nodes: min over ν ≥ 0 of −Σ_i μ_i log (Z⁰ + Aν)_i + Σ_j ν_j.
+
+The optimality conditions are ν ≥ 0, s = 1 − Aᵀ(μ/Z) ≥ 0, ν s = 0: c ≤ 1 on the nodes, with c = 1 on the support (DESIGN (2)).
+A primal–dual step with Mehrotra's corrector solves
+
+    (Aᵀ Q A + diag(s/ν)) dν = c − 1 + τ/ν,   Q = μ/Z²,
+
+whose matrix is banded once k is cut; it is scaled by √(ν/s) on both sides before the Cholesky factorisation. The barrier is
+weighted by an envelope, τ_j = τ e_j with e ∝ μ, so that the slack of an atom of weight 1e-12 in a tail is resolved as well as that of a heavy one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heatrd.kernels import line as kernels
+
+__all__ = ["Nodes", "lattice", "longest_step", "solve_nodes"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_REACH = 7.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nodes:
+    """Reconstruction nodes, sorted.
+
+    Attributes
+    ----------
+    y, nu : (m,) arrays
+        Positions and weights.
+    envelope, slack : (m,) arrays
+        Scale of each weight's barrier; the barrier's s_j ≈ 1 − c_j.
+    free : (m,) bool array
+        Nodes that are atoms, whose positions may move.
+    residual : float
+        Largest violation of the optimality conditions at the nodes.
+    iterations : int
+    """
+
+    y: FloatArray
+    nu: FloatArray
+    envelope: FloatArray
+    slack: FloatArray
+    free: BoolArray
+    residual: float = math.inf
+    iterations: int = 0
+
+    def take(self, index: NDArray[np.int64] | BoolArray) -> Nodes:
+        """Return some of the nodes."""
+        return Nodes(self.y[index], self.nu[index], self.envelope[index], self.slack[index], self.free[index])
+
+
+def join(*parts: Nodes) -> Nodes:
+    """Merge and sort."""
+    columns = [np.concatenate([getattr(p, f) for p in parts]) for f in ("y", "nu", "envelope", "slack", "free")]
+    order = np.argsort(columns[0], kind="stable")
+    return Nodes(*(c[order] for c in columns))
+
+
+def lattice(x: FloatArray, epsilon: float, spacing: float = 0.5) -> FloatArray:
+    """Points of ``spacing``·√ε over the hull of ``x``."""
+    step = spacing * math.sqrt(epsilon)
+    m = int(math.ceil((x[-1] - x[0]) / step)) + 1
+    return np.asarray(0.5 * (x[0] + x[-1]) + step * (np.arange(m) - 0.5 * (m - 1)))
+
+
+def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, *, background: FloatArray | None = None,
+                total: float = 1.0, gap: float = 1e-12, iterations: int = 60) -> Nodes:
+    """Find the optimal weights for fixed positions.
+
+    Parameters
+    ----------
+    x, mass : (n,) arrays
+        Source nodes (sorted) and masses.
+    y : (m,) array
+        Positions, sorted.
+    background : (n,) array, optional
+        Z⁰: potential of everything that is held fixed.
+    total : float
+        About the mass to be placed on ``y``.
+    gap : float
+        Stop when relative complementarity plus dual infeasibility falls below this.
+    """
+    start, rows = _rows(x, y, math.sqrt(epsilon))
+    fixed = np.zeros(x.size) if background is None else background
+    even = np.full(y.size, total / y.size)
+    envelope = even * np.maximum(_potential(rows, start, mass, fixed, even)[1], 1e-250)  # one Blahut–Arimoto step from even weights
+    free = np.zeros(y.size, bool)
+    nu, slack = envelope, np.full(y.size, 0.5)
+    z, c = _potential(rows, start, mass, fixed, nu)
+    band = np.empty((nu.size, rows.shape[1]))
+    best = Nodes(y, nu, envelope, slack, free)
+    for done in range(iterations + 1):
+        mean = float((nu * slack / envelope).mean())
+        reached = mean + float(np.max(np.abs(1 - c - slack)))
+        if not math.isfinite(reached):
+            break
+        if reached < best.residual:
+            best = Nodes(y, nu, envelope, slack, free, reached, done)
+        if reached < gap or done == iterations:
+            break
+        scale = np.sqrt(nu / slack)
+        kernels.rows_normal(rows, start, mass / z**2, scale, band)
+        band[:, 0] += 1.0
+        if not kernels.band_cholesky(band):
+            break
+        dnu, ds = _direction(band, scale, c, nu, slack, np.zeros_like(nu))
+        alpha = min(1.0, longest_step(nu, dnu), longest_step(slack, ds))
+        ahead = float(((nu + alpha * dnu) * (slack + alpha * ds) / envelope).mean())
+        sigma = min(1.0, max(ahead / mean, 0.0) ** 3)
+        tau = np.maximum(sigma * mean * envelope - (dnu * ds if alpha > 0.1 else 0.0), 0.0)
+        dnu, ds = _direction(band, scale, c, nu, slack, tau)
+        fraction = min(max(0.9, 1 - 10 * mean), 0.9999)
+        nu = np.maximum(nu + min(1.0, fraction * longest_step(nu, dnu)) * dnu, 1e-280)
+        slack = np.maximum(slack + min(1.0, fraction * longest_step(slack, ds)) * ds, 1e-20)
+        z, c = _potential(rows, start, mass, fixed, nu)
+    return best
+
+
+def _rows(x: FloatArray, y: FloatArray, root: float) -> tuple[NDArray[np.int64], FloatArray]:
+    lo, hi = kernels.windows(x, y, root, _REACH)
+    rows = np.empty((x.size, int((hi - lo).max())))
+    start = np.empty(x.size, np.int64)
+    kernels.node_rows(x, y, root, lo, start, rows)
+    return start, rows
+
+
+def _potential(rows: FloatArray, start: NDArray[np.int64], mass: FloatArray, fixed: FloatArray,
+               nu: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Z at the source nodes and c at the reconstruction nodes."""
+    z, c = np.empty(mass.size), np.empty(nu.size)
+    kernels.rows_dot(rows, start, nu, z)
+    z = np.maximum(z + fixed, 1e-290)
+    kernels.rows_transposed_dot(rows, start, mass / z, c)
+    return z, c
+
+
+def _direction(factor: FloatArray, scale: FloatArray, c: FloatArray, nu: FloatArray, slack: FloatArray,
+               tau: FloatArray) -> tuple[FloatArray, FloatArray]:
+    dnu = (c - 1 + tau / nu) * scale
+    kernels.band_solve(factor, dnu)
+    dnu *= scale
+    return dnu, (tau - nu * slack - slack * dnu) / nu
+
+
+def longest_step(v: FloatArray, dv: FloatArray) -> float:
+    """Largest step that keeps v + a dv ≥ 0."""
+    negative = dv < 0
+    if not negative.any():
+        return 1e6
+    return float(np.min(-v[negative] / dv[negative]))
