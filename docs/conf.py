@@ -24,6 +24,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 
+suppress_warnings = ["ref.python"]  # energy, entropy, ... are attributes of several results
 exclude_patterns = ["_build"]
 math_numfig = True
 numfig = True

@@ -205,3 +205,11 @@ def test_a_curve_without_solutions_says_so(ax):
     curve.solutions = [None]
     with pytest.raises(InvalidInput, match="solutions"):
         plots.plot_reconstructions(curve, ax=ax)
+
+
+def test_points_join_the_legend_of_the_curve(ax):
+    curve = GaussianCurve()
+    plots.plot_curve(curve, ax=ax, bounds=beside(curve), label="mine")
+    plots.plot_points([0.5], [0.5], [False], ax=ax, variance=1.0)
+    words = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert words == ["mine", "Shannon lower bound", "Gaussian upper bound", "points compared"]

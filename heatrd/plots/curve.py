@@ -24,6 +24,7 @@ Bounds = Mapping[str, Callable[[FloatArray], Any]]
 POINTS_DRAWN = 400
 GREY = "#777777"
 EXCESS_FLOOR = 1e-13
+LIGHTEST_SHOWN = 1e-3
 
 
 def plot_curve(curve: Any, ax: Any = None, *, label: str = "", bounds: Bounds | None = None, **options: Any) -> Any:
@@ -86,7 +87,7 @@ def plot_excess(
     The band runs from the certified lower to the certified upper bound; an excess below 1e-13 nats is drawn there.
     Parameters as for `plot_curves`, but ``bounds`` needs "shannon".
     """
-    per = check_unit(unit)
+    per, lowest = check_unit(unit), np.inf
     for curve, colour, label, beside in zip(curves, _colours(ax, len(curves)), _padded(labels, curves, ""), bounds):
         distortion = _grid(curve)
         lower, upper = _band(curve, distortion)
@@ -95,8 +96,9 @@ def plot_excess(
         position = _position(curve, distortion, x)
         ax.fill_between(position, low, high, color=colour, alpha=0.35, linewidth=0)
         ax.plot(position, high, color=colour, linewidth=1.2, label=label or "certified excess")
+        lowest = min(lowest, float(high.min()))
     ax.set_yscale("log")
-    ax.set_ylim(bottom=EXCESS_FLOOR / per / 2)
+    ax.set_ylim(bottom=max(lowest / 10, EXCESS_FLOOR / per / 2))
     _finish(ax, curves, unit, x)
     ax.set_ylabel(f"R(D) − Shannon bound  ({unit})")
     if any(labels):
@@ -122,12 +124,16 @@ def plot_reconstructions(curve: Any, *, ax: Any, title: str = "", largest: float
     solutions = [solution for solution in curve.solutions if solution is not None]
     if not solutions:
         raise InvalidInput("this curve carries no solutions to draw; compute it afresh, or keep them when saving")
+    shown: list[float] = []
     for solution in solutions:
         law = solution.reconstruction
         position = _line_position(law.points, curve.source)
+        shown += position[law.weights > LIGHTEST_SHOWN * law.weights.max()].tolist()
         epsilon = np.full(len(position), solution.epsilon)
         ax.scatter(epsilon, position, s=largest * law.weights, color="C0", alpha=0.8, linewidths=0)
     ax.set_xscale("log")
+    margin = 0.06 * (max(shown) - min(shown)) or 1.0
+    ax.set_ylim(min(shown) - margin, max(shown) + margin)
     _mark_critical_epsilon(ax, curve.source)
     ax.set_xlabel(r"$\varepsilon$  (slope $-1/2\varepsilon$)")
     ax.set_ylabel("reconstruction point  $y$" if curve.source.dim == 1 else r"distance of $y$ from the mean")
@@ -164,8 +170,17 @@ def plot_points(
     if bad.any():
         ax.plot(position[bad], r[bad], "X", color="#C00000", markersize=7, zorder=6, label="impossible points")
     ax.set_ylim(top=max(ax.get_ylim()[1], 1.05 * r.max()))
-    ax.legend()
+    _extend_legend(ax)
     return ax
+
+
+def _extend_legend(ax: Any) -> None:
+    """Add what was drawn since to the legend that is there."""
+    old = ax.get_legend()
+    handles = list(old.legend_handles) if old else []
+    names = [text.get_text() for text in old.get_texts()] if old else []
+    new = [(handle, name) for handle, name in zip(*ax.get_legend_handles_labels()) if name not in names]
+    ax.legend(handles + [handle for handle, _ in new], names + [name for _, name in new])
 
 
 def _draw_band(ax: Any, curve: Any, colour: Any, label: str, per: float, x: str) -> None:
@@ -190,23 +205,28 @@ def _draw_bounds(ax: Any, curve: Any, beside: Bounds, colour: Any, per: float, x
 
 def _mark_ends(ax: Any, curve: Any, colour: Any, per: float, x: str) -> None:
     """Mark where the rate reaches zero, and the critical point where the source knows it."""
-    source = curve.source
-    variance = source.total_variance
-    inside = np.asarray(curve.distortions, dtype=float).max() > 0.9 * variance
-    if inside:
+    variance = curve.source.total_variance
+    if np.asarray(curve.distortions, dtype=float).max() > 0.9 * variance:
         zero = _position(curve, np.array([variance]), x)
         ax.plot(zero, [0.0], "o", mfc="white", color=colour, markersize=5, clip_on=False, zorder=4)
-    epsilon = source.critical_epsilon()
-    if epsilon is None or not 0 < epsilon * source.dim < variance * (1 - 1e-9):
-        return
-    critical = np.array([source.dim * epsilon])
-    if critical[0] < np.asarray(curve.distortions).min():
+    critical = _critical_distortion(curve)
+    if critical is None:
         return
     height = np.mean(_band(curve, critical)) / per
     ax.plot(_position(curve, critical, x), [height], "D", color=colour, markersize=5.5, zorder=4)
     ax.annotate(
         r"$D_c$", (float(_position(curve, critical, x)[0]), float(height)), xytext=(6, 5), textcoords="offset points"
     )
+
+
+def _critical_distortion(curve: Any) -> FloatArray | None:
+    """Return D_c, shape (1,), where the source knows it and it lies inside the curve; None otherwise."""
+    source = curve.source
+    epsilon = source.critical_epsilon()
+    low, high = np.asarray(curve.distortions, dtype=float).min(), source.total_variance * (1 - 1e-9)
+    if epsilon is None or not low <= source.dim * epsilon < high:
+        return None
+    return np.array([source.dim * epsilon])
 
 
 def _limit_rate(ax: Any, curves: Sequence[Any], per: float) -> None:
@@ -234,7 +254,7 @@ def _legend(ax: Any, curves: Sequence[Any], labels: Sequence[str], bounds: Seque
         if any(key in beside for beside in bounds):
             handles.append(Line2D([], [], color=GREY, linewidth=1.1, linestyle=dashes))
             names.append(word)
-    if any(curve.source.critical_epsilon() for curve in curves):
+    if any(_critical_distortion(curve) is not None for curve in curves):
         handles.append(Line2D([], [], color=GREY, marker="D", linestyle="none", markersize=5))
         names.append("critical point")
     ax.legend(handles, names)
