@@ -14,6 +14,9 @@ from heatrd.errors import InvalidInput
 __all__ = ["NamedSource", "add_source_arguments", "one_source", "read_sources"]
 
 
+MAX_COPIES = 1000
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedSource:
     """A source and the words the user called it by."""
@@ -40,7 +43,9 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
         help="a parameter of the source: scale=0.7, weights=0.3,0.7, cov=[[1,0],[0,2]]"
         + ("; laplace.scale=2 for one source of several" if several else ""),
     )
-    group.add_argument("--dim", type=int, metavar="D", help="short for --param dim=D")
+    group.add_argument(
+        "--dim", type=int, metavar="D", help="dimension: of a sphere, a ball, ...; or D independent copies"
+    )
     group.add_argument(
         "--samples", action="append", default=[], metavar="FILE", help="samples in a .csv, .txt, .npy or .npz file"
     )
@@ -64,11 +69,9 @@ def read_sources(args: argparse.Namespace) -> list[NamedSource]:
     """
     names = [*args.sources, *args.more]
     shared, own = _parameters(args.param, names)
-    if args.dim is not None:
-        shared["dim"] = args.dim
-    if shared and not names:
+    if (shared or args.dim is not None) and not names:
         raise InvalidInput("--param and --dim describe a named source; name one, for example: laplace --param scale=2")
-    found = [NamedSource(_label(name, own[name]), _named(name, {**shared, **own[name]})) for name in names]
+    found = [_named(name, {**shared, **own[name]}, args.dim) for name in names]
     found += [NamedSource(file, _samples(file, args)) for file in args.samples]
     found += [NamedSource(file, _density(file, args.normalize)) for file in args.density]
     if not found:
@@ -85,8 +88,16 @@ def one_source(args: argparse.Namespace) -> NamedSource:
     return found[0]
 
 
-def _named(name: str, parameters: Mapping[str, Any]) -> Any:
-    return heatrd.as_source(name, **parameters)
+def _named(name: str, parameters: Mapping[str, Any], dim: int | None) -> NamedSource:
+    """Build a named source; ``dim`` is a parameter of some, and a number of independent copies of the others."""
+    takes_dim = dim is not None and not name.startswith("scipy:") and "dim" in heatrd.sources.source_parameters(name)
+    label = _label(name, {**parameters, **({} if dim is None else {"dim": dim})})
+    source = heatrd.as_source(name, **parameters, **({"dim": dim} if takes_dim else {}))
+    if dim is None or takes_dim:
+        return NamedSource(label, source)
+    if not 1 <= dim <= MAX_COPIES:
+        raise InvalidInput(f"--dim {dim} copies of {name!r} cannot be had; give a number from 1 to {MAX_COPIES}")
+    return NamedSource(label, heatrd.sources.Product([source] * dim))
 
 
 def _samples(file: str, args: argparse.Namespace) -> Any:
