@@ -14,7 +14,6 @@ All rates are in nats; distortions are full squared errors summed over coordinat
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from heatrd.errors import InvalidInput
+from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import Source, Source1D
 
 __all__ = [
@@ -230,51 +230,7 @@ def _entropy_on_the_line(src: Source1D) -> float:
         with np.errstate(all="ignore"):
             return np.where(np.isfinite(log_f), -np.exp(log_f) * log_f, 0.0)
 
-    return _adaptive_sum(integrand, _panels(src), scale) + float(np.log(scale))
-
-
-def _adaptive_sum(integrand: Callable[[FloatArray], FloatArray], edges: FloatArray, scale: float) -> float:
-    """∫ integrand dx/scale: 16-point Gauss on all panels at once; panels that disagree with their halves are split."""
-    nodes, weights = np.polynomial.legendre.leggauss(16)
-
-    def rule(a: FloatArray, b: FloatArray) -> FloatArray:
-        half = 0.5 * (b - a)
-        return np.asarray((half / scale) * (integrand((a + half)[:, None] + half[:, None] * nodes) @ weights))
-
-    total, a, b = 0.0, edges[:-1], edges[1:]
-    whole = rule(a, b)
-    for _ in range(40):
-        middle = 0.5 * (a + b)
-        left, right = rule(a, middle), rule(middle, b)
-        rough = np.abs(left + right - whole) > 1e-15 + 1e-13 * np.abs(whole)
-        rough &= b - a > 1e-13 * np.maximum(np.abs(a), np.abs(b))  # below that x itself is rounding noise
-        total += float((left + right)[~rough].sum())
-        if not rough.any() or rough.sum() > 100_000:
-            break
-        a, b = np.concatenate([a[rough], middle[rough]]), np.concatenate([middle[rough], b[rough]])
-        whole = np.concatenate([left[rough], right[rough]])
-    else:
-        rough[:] = True
-    return total + float(whole.sum() if rough.any() else 0.0)
-
-
-def _panels(src: Source1D) -> FloatArray:
-    """Edges growing geometrically away from every special point, inside the range that holds all but 1e-30 of
-    the mass.
-    """
-    low, high = src.tail_cut(1e-30)
-    scale = float(np.sqrt(src.variance))
-    special_points = [*src.breakpoints, *(e for e in src.support if np.isfinite(e)), float(src.mean[0])]
-    means = np.ravel(getattr(src, "means", ()))
-    if len(means) > 200:  # a cloud of components: even panels resolve it, and splitting does the rest
-        means = np.linspace(means.min(), means.max(), 200)
-    centres = np.unique(np.concatenate([special_points, means]))
-    reach = np.log2(max((high - low) / scale, 2.0)) + 1
-    finest = -1000 if len(centres) < 6 else -100 if len(centres) < 50 else -4
-    ladder = scale * 2.0 ** np.concatenate([np.arange(finest, -8, 8), np.arange(max(finest, -8), reach, 0.5)])
-    ladder = ladder if len(centres) < 50 else ladder[ladder < 4 * scale]
-    edges = np.concatenate([centres, *(c + ladder for c in centres), *(c - ladder for c in centres), [low, high]])
-    return np.unique(np.clip(edges, low, high))
+    return adaptive_sum(integrand, panels(src), scale) + float(np.log(scale))
 
 
 def _entropy_on_a_lattice(src: Source, width: float, tolerance: float = 1e-10) -> float:

@@ -58,6 +58,8 @@ CASES = {
     "exponnorm": heatrd.as_source(st.exponnorm(1.5, 1.0, 2.0)),
     "skewnorm": heatrd.as_source(st.skewnorm(-2.0, 1.0, 2.0)),
     "pearson3": heatrd.as_source(st.pearson3(-1.5)),
+    "von-mises": heatrd.as_source(st.vonmises(40.0, 0.3, 2.0)),
+    "johnsonsb": heatrd.as_source(st.johnsonsb(4.3, 3.2)),
     "weibull": heatrd.as_source("weibull", shape=0.7),
     "asymmetric-laplace": heatrd.as_source("asymmetric-laplace"),
     "histogram": heatrd.as_source(st.rv_histogram(([1.0, 3.0, 2.0], [0.0, 1.0, 2.0, 4.0]), density=False)),
@@ -371,7 +373,7 @@ def test_every_name_builds_with_its_defaults(name):
             st.Mixture([st.Normal(mu=-1.0, sigma=1.0), st.Normal(mu=2.0, sigma=0.5)], weights=[0.3, 0.7]),
             GaussianMixture,
         ),
-        (2.0 * st.Normal(mu=0.0, sigma=1.0) + 1.0, Source1D),
+        (2.0 * st.Normal(mu=0.5, sigma=1.0) + 1.0, Gaussian),
         (st.gaussian_kde([1.0, 2.0, 4.0]), GaussianMixture),
     ],
 )
@@ -392,6 +394,8 @@ def test_names_parameters_and_passing_through():
     assert heatrd.as_source("uniform").variance == pytest.approx(1.0, rel=1e-15)
     assert heatrd.as_source("scipy:gennorm", beta=0.8).parameters["beta"] == 0.8
     assert heatrd.as_source("gaussian-mixture", means=[[0, 0], [1, 2]], covs=0.5).dim == 2
+    stable = heatrd.as_source(st.levy_stable(2.0, 0.0, 1.0, 0.5))
+    assert isinstance(stable, Gaussian) and stable.parameters == {"mean": 1.0, "cov": 0.5}
     src = Laplace()
     assert heatrd.as_source(src) is src
     assert heatrd.as_source(st.norm).variance == 1.0

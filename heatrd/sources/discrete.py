@@ -41,7 +41,11 @@ class Atoms(Source):
 
     def __init__(self, points: ArrayLike = (0.0,), weights: ArrayLike | None = None) -> None:
         law = as_law(np.atleast_1d(np.asarray(points)), weights, what=self.name)
-        merged, index = np.unique(law.points, axis=0, return_inverse=True)
+        if law.dim == 1:
+            line, index = np.unique(law.points[:, 0], return_inverse=True)
+            merged = line[:, None]
+        else:
+            merged, index = np.unique(law.points, axis=0, return_inverse=True)
         masses = np.bincount(index.ravel(), law.weights, minlength=len(merged))
         keep = masses > 0
         self.points, self.weights = np.ascontiguousarray(merged[keep]), masses[keep] / masses[keep].sum()

@@ -22,6 +22,7 @@ from scipy import optimize, stats
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
+from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import FloatArray, Source
 from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture, clip_epsilon
@@ -87,7 +88,7 @@ class _Adapted(LocationScale):
         """Confirm or replace a quantile; a finite end of the support is returned itself when the cut is close to it."""
         end = self._z_support()[0 if side < 0 else 1]
         close = 1e-2 * np.sqrt(self._z_variance())
-        if np.isfinite(end) and abs(guess - end) < close:
+        if np.isfinite(end) and 0 < abs(guess - end) < close:
             return end
         log_mass = float(np.log(mass))
         confirmed = np.isfinite(guess) and self._confirms(guess, log_mass, side)
@@ -187,6 +188,10 @@ class ScipySource(_Adapted):
             raise InvalidInput(f"{self.name}: the variance is {variance:g}; need a positive variance")
         self._mean, self._variance = mean, variance
         self._tail_cache = {}
+        self._set(0.0, 1.0)
+        if not _has_closed_moments(self._dist, self._shapes):
+            self._mean, self._variance = _integrated_moments(self)
+            self._tail_cache = {}
         self._set(loc, scale)
 
     @property
@@ -338,6 +343,11 @@ def from_new_style(dist: Any) -> Source:
         return Uniform(dist.a, dist.b)
     if name == "Logistic" and not hasattr(dist, "mu"):
         return Logistic()
+    if name == "ShiftedScaledDistribution":
+        inner = from_new_style(dist._dist)
+        if isinstance(inner, Gaussian):
+            scale, loc = _checks.finite(dist.scale, "scale", name), _checks.finite(dist.loc, "loc", name)
+            return Gaussian(loc + scale * float(inner.mean[0]), scale**2 * inner.total_variance)
     if name == "Mixture" and all(type(c).__name__ == "Normal" for c in dist.components):
         means = [float(np.squeeze(c.mu)) for c in dist.components]
         variances = [float(np.squeeze(c.sigma)) ** 2 for c in dist.components]
@@ -351,6 +361,8 @@ def _closed_form(dist: Any, shapes: Sequence[float], loc: float, scale: float) -
     match dist.name:
         case "norm":
             return Gaussian(loc, _checks.variance_of_scale(scale, "norm"))
+        case "levy_stable" if shapes[0] == 2:
+            return Gaussian(loc, 2.0 * _checks.variance_of_scale(scale, "levy_stable"))
         case "uniform":
             return Uniform(loc, loc + scale)
         case "laplace":
@@ -374,6 +386,26 @@ def _half_normal(loc: float, scale: float, sign: float) -> Source:
     if sign > 0:
         return ScipySource("halfnorm", loc=loc, scale=float(scale))
     return ScipySource("truncnorm", a=-np.float64(40.0), b=0.0, loc=loc, scale=float(scale))
+
+
+def _has_closed_moments(dist: Any, shapes: Sequence[float]) -> bool:
+    """Whether scipy knows the variance by formula; otherwise its own quadrature is good to 1e-6 or so only."""
+    if type(dist)._munp is not stats.rv_continuous._munp:
+        return True
+    return _quiet(dist._stats, *shapes)[1] is not None
+
+
+def _integrated_moments(src: ScipySource) -> tuple[float, float]:
+    """Mean and variance of the standard variate by quadrature, unless its tails are too heavy for it."""
+    edges, spread = panels(src), float(np.sqrt(src.variance))
+    if edges[-1] - edges[0] > 1e4 * spread:
+        return src._mean, src._variance
+    mass, first, second = (
+        adaptive_sum(lambda x, k=k: np.exp(src.logpdf(x)) * (x - src._mean) ** k, edges, 1.0)  # type: ignore[misc]
+        for k in (0, 1, 2)
+    )
+    shift = first / mass
+    return src._mean + shift, second / mass - shift**2
 
 
 def _is_scipys(dist: Any) -> bool:
