@@ -20,9 +20,10 @@ from heatrd.neural.losses import ENTROPIES, Model
 from heatrd.neural.network import ControlNetwork
 from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, remove_known_moments
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
+from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, read_header, write_arrays
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw
-from heatrd.neural.training import Plan, train
+from heatrd.neural.training import Plan, Task, train
 
 __all__ = ["R2D2"]
 
@@ -31,17 +32,20 @@ FloatArray = NDArray[np.float64]
 DEFAULT_RANGE = (0.02, 1.0)
 RADIAL_FLOOR = 1e-4
 READOUT_STREAM = 2**31
+WEIGHT_STREAM = 23
 HELD_OUT_POINTS = 16384
 SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
-PAPER_POINTS = 4096
+PAPER_POINTS = 2048
+READOUT_STEPS = 32
 
 
 class R2D2:
     """Neural estimator of the quadratic rate–distortion curve (DESIGN (8)).
 
-    One control network, amortised over ε, trained by backpropagation through controlled rollouts on energy + terminal entropy. Data are
-    centred, rotated to principal axes and scaled by one number inside; every argument and result is in source units.
+    One control network, amortised over ε, trained by backpropagation through controlled rollouts on energy + terminal
+    entropy. Data are centred, rotated to principal axes and scaled by one number inside; every argument and result is
+    in source units.
 
     Parameters
     ----------
@@ -52,9 +56,10 @@ class R2D2:
     steps : int
         Steps of the controlled chain, geometric in 1 − t down to ``last``.
     entropy : str
-        How the terminal law is paid for in training: ``"last-step-mixture"`` (the batch's own end points; exact in the limit of large
-        batches, best in low dimension), ``"knife"`` (learned Gaussian mixture), ``"elliptical"`` (learned radial law; high-dimensional
-        symmetric sources), ``"negentropy"`` (the paper's approximation; no bound).
+        How the terminal law is paid for in training: ``"last-step-mixture"`` (the batch's own end points; exact in
+        the limit of large batches, best in low dimension), ``"knife"`` (learned Gaussian mixture), ``"elliptical"``
+        (learned radial law; high-dimensional symmetric sources), ``"negentropy"`` (the paper's approximation; no
+        bound).
     epsilon_range : (float, float), optional
         ε in source units; 0.02 to 1 of the mean variance per coordinate when omitted.
     components : int
@@ -78,7 +83,7 @@ class R2D2:
         *,
         width: int = 64,
         depth: int = 3,
-        steps: int = 16,
+        steps: int = 12,
         entropy: str = "last-step-mixture",
         epsilon_range: tuple[float, float] | None = None,
         components: int = 16,
@@ -112,6 +117,10 @@ class R2D2:
         )
 
     @property
+    def _grid(self) -> Grid:
+        return Grid(self.steps, self.last)
+
+    @property
     def history(self) -> TrainingHistory:
         """Losses seen in training.
 
@@ -131,7 +140,7 @@ class R2D2:
         steps: int = 1500,
         batch: int = 1024,
         groups: int = 4,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 5e-3,
         progress: bool = False,
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 200,
@@ -146,8 +155,8 @@ class R2D2:
         Parameters
         ----------
         source : source, array_like or callable
-            Anything `heatrd.as_source` takes; samples of shape (n,) or (n, d); or ``f(n, rng) → (n, d)`` (or ``f(n)``, which gives up
-            reproducibility) for fresh independent points.
+            Anything `heatrd.as_source` takes; samples of shape (n,) or (n, d); or ``f(n, rng) → (n, d)`` (or
+            ``f(n)``, which gives up reproducibility) for fresh independent points.
         steps : int
             Adam steps in all, those before a resumed checkpoint included.
         batch, groups : int
@@ -161,7 +170,8 @@ class R2D2:
         resume : bool
             Continue from the checkpoint in that directory: bit for bit the uninterrupted training.
         evaluate_every : int, optional
-            Steps between evaluations of the held-out loss; a 25th of ``steps`` when omitted. The best parameters seen are kept.
+            Steps between evaluations of the held-out loss; a 25th of ``steps`` when omitted. The best parameters seen
+            are kept.
         patience : int or None
             Stop after this many evaluations without improvement; None never stops.
         held_out : float
@@ -197,7 +207,8 @@ class R2D2:
             progress=progress,
             callback=callback,
             fingerprint=self._settings(coordinates, epsilon_range)
-            | {"steps": plan.steps, "batch": plan.batch, "groups": plan.groups, "learning_rate": plan.learning_rate,
+            | {"training_steps": plan.steps, "batch": plan.batch, "groups": plan.groups,
+               "learning_rate": plan.learning_rate,
                "evaluate_every": plan.evaluate_every, "data": data.kind, "mean": coordinates.mean.tolist(),
                "scale": coordinates.scale},
         )
@@ -231,18 +242,18 @@ class R2D2:
         return np.asarray((mean - x) / (1 - t))
 
     def posterior_mean(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
-        """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; arguments as in `control`, t = 1 allowed."""
+        """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; as `control`, with t = 1 allowed."""
         t = _number(t, "t")
         if not 0 <= t <= 1:
             raise InvalidInput(f"t={t!r} must lie in [0, 1]")
         return self._posterior_mean(t, x, epsilon)[1]
 
     def reconstruct(self, x: ArrayLike, epsilon: float, *, seed: int | None = None) -> FloatArray:
-        """Run the controlled chain from the points ``x`` (n, d) and return its end points, draws of Y given x, (n, d)."""
+        """Run the controlled chain from the points ``x`` (n, d) to its end points, draws of Y given x, (n, d)."""
         model, coordinates = self._fitted()
         points = self._points(x)
         z = end_points(
-            model, coordinates.forward(points), self._standard_epsilon(epsilon), steps=self.steps, last=self.last,
+            model, coordinates.forward(points), self._standard_epsilon(epsilon), grid=self._grid,
             key=self._key(seed, 5),
         )
         return coordinates.backward(z)
@@ -265,7 +276,8 @@ class R2D2:
         epsilon : float
             ε in source units, within the trained range.
         source : optional
-            Draw held-out points from here instead of those kept at `fit` (as for `fit`; must not contain training points).
+            Draw held-out points from here instead of those kept at `fit` (as for `fit`; must not contain training
+            points).
         held_out : int
             At most this many held-out points for the bound.
         particles : int
@@ -288,10 +300,8 @@ class R2D2:
         if method not in ("auto", "law", "chain"):
             raise InvalidInput(f"method={method!r} is not known; choose 'auto', 'law' or 'chain'")
         held, pool = self._readout_points(source, held_out)
-        grid = {"steps": self.steps, "last": self.last}
-        paper = paper_readout(
-            model, held[:PAPER_POINTS], eps, entropy=self.entropy, key=self._key(seed, 1), **grid
-        )
+        fine = Grid(max(self.steps, READOUT_STEPS), self.last)
+        paper = paper_readout(model, held[:PAPER_POINTS], eps, entropy=self.entropy, key=self._key(seed, 1), grid=fine)
         exact = self._exact_moments and source is None
         bound, chosen = self._bound(held, pool, eps, particles, importance, method, seed, exact)
         distortion = paper.distortion * coordinates.scale**2
@@ -310,7 +320,7 @@ class R2D2:
         )
 
     def curve(self, epsilons: Iterable[float] | int = 12, **options: Any) -> NeuralCurve:
-        """Read out at several ε (an int: that many, log-spaced over the trained range); ``options`` as in `rate_distortion`."""
+        """Read out at several ε (an int: that many, log-spaced); ``options`` as in `rate_distortion`."""
         self._fitted()
         assert self.epsilon_range is not None
         if isinstance(epsilons, int | np.integer):
@@ -360,7 +370,7 @@ class R2D2:
             sizes = [_integer(n, "points", 0) for n in header["points"]]
             raw = dict(header["history"])
             columns = [np.asarray(raw.pop(name), dtype=np.float64) for name in ("steps", "held_out", "training")]
-            history = TrainingHistory(*columns, **raw)
+            history = TrainingHistory(columns[0], columns[1], columns[2], **raw)
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(f"{path} has a damaged header: {error}") from None
         blank = Coordinates(np.zeros(d), np.eye(d), 1.0, np.ones(d))
@@ -384,15 +394,14 @@ class R2D2:
         half = max(1, len(pool) // 2)
         fit = pool[half:][:SELECTION_POINTS] if len(pool) > 1 else pool
         starts = np.resize(pool[:half], (particles, pool.shape[1]))
-        grid = {"steps": self.steps, "last": self.last}
 
         def law(z: FloatArray) -> Bound:
-            y = end_points(model, starts, eps, key=self._key(seed, 2), **grid)
+            y = end_points(model, starts, eps, key=self._key(seed, 2), grid=self._grid)
             return law_bound(model, y, fit, z, eps)
 
         def chain(z: FloatArray, stream: int) -> Bound:
             return chain_bound(
-                model, z, eps, entropy=self.entropy, importance=importance, key=self._key(seed, stream), **grid
+                model, z, eps, entropy=self.entropy, importance=importance, key=self._key(seed, stream), grid=self._grid
             )
 
         trials = {}
@@ -467,13 +476,13 @@ class R2D2:
         self._pool = np.asarray(data.train(n, self.seed, READOUT_STREAM), dtype=np.float64)
 
     def _skeleton(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> Model:
-        keys = jax.random.split(jax.random.key(self.seed), 3)
+        rng = np.random.default_rng((self.seed, WEIGHT_STREAM))
         span = tuple(e / coordinates.scale**2 for e in epsilon_range)
         lam = coordinates.eigenvalues
         return Model(
-            network=ControlNetwork(lam, (span[0], span[1]), self.last, self.width, self.depth, keys[0]),
-            law=GaussianMixtureLaw(lam, (span[0], span[1]), self.components, keys[1]),
-            radial=RadialLaw(lam, (span[0], span[1]), RADIAL_FLOOR, keys[2]),
+            network=ControlNetwork(lam, (span[0], span[1]), self.last, self.width, self.depth, rng),
+            law=GaussianMixtureLaw(lam, (span[0], span[1]), self.components, rng),
+            radial=RadialLaw(lam, (span[0], span[1]), RADIAL_FLOOR, rng),
         )
 
     def _settings(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> dict[str, Any]:
@@ -495,10 +504,10 @@ class R2D2:
             raise InvalidInput(f"learning_rate={learning_rate!r} must be positive")
         every = max(1, steps // 25) if evaluate_every is None else _integer(evaluate_every, "evaluate_every", 1)
         return Plan(
-            entropy=self.entropy,
+            task=Task(self.entropy, self._grid),
             epsilon_range=(epsilon_range[0] / coordinates.scale**2, epsilon_range[1] / coordinates.scale**2),
-            chain_steps=self.steps, last=self.last, seed=self.seed, steps=steps, batch=batch, groups=groups,
-            learning_rate=float(learning_rate), evaluate_every=every,
+            seed=self.seed, steps=steps, learning_rate=float(learning_rate), batch=batch, groups=groups,
+            evaluate_every=every,
             patience=None if patience is None else _integer(patience, "patience", 1),
         )
 

@@ -2,9 +2,9 @@
 
     J = E[KL over 0…s] − E log φ_s(X_s) − (d/2)log(2πε)
 
-(`heatrd.neural.rollout`). With ``particles`` two values of s are used in each step, s = 0 and a random grid time: s = 0 has a
-kernel of variance ε, wide enough for a batch to see the whole law from the first step on, and shapes ν; the random s trains
-the control on [0, s] towards that ν. Both have the same minimum, L(ε), so nothing needs annealing.
+(`heatrd.neural.rollout`). With ``particles`` two values of s are used in each step, s = 0 and a random grid time: s =
+0 has a kernel of variance ε, wide enough for a batch to see the whole law from the first step on, and shapes ν; the
+random s trains the control on [0, s] towards that ν. Both have the same minimum, L(ε), so nothing needs annealing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from heatrd.neural.network import ControlNetwork
-from heatrd.neural.rollout import Paths, final_draw, roll_out, time_grid
+from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy
 
 __all__ = ["ENTROPIES", "Model", "tec_loss"]
@@ -35,7 +35,7 @@ class Model(eqx.Module):
 
 
 def tec_loss(
-    model: Model, x0: Array, epsilon: Array, key: Array, *, entropy: str, steps: int, last: float, jitter: bool = True
+    model: Model, x0: Array, epsilon: Array, key: Array, *, entropy: str, grid: Grid, jitter: bool = True
 ) -> tuple[Array, Array]:
     """Return what to minimise and the estimate J of L per group.
 
@@ -49,7 +49,7 @@ def tec_loss(
     key : jax key
     entropy : str
         One of `ENTROPIES`.
-    steps, last : int, float
+    grid : Grid
         Time grid.
     jitter : bool
         Move the interior times by a random part of a step, so that the control is learned at every t.
@@ -63,14 +63,15 @@ def tec_loss(
     """
     keys = jax.random.split(key, 4)
     shift = jax.random.uniform(keys[0], (), jnp.float32, -0.5, 0.5) if jitter else jnp.float32(0.0)
-    paths = roll_out(model.network, x0, epsilon, time_grid(steps, last, shift), keys[1])
+    paths = roll_out(model.network, x0, epsilon, time_grid(grid, shift), keys[1])
     offset = -0.5 * x0.shape[-1] * jnp.log(2 * np.pi * epsilon)
     if entropy == "last-step-mixture":
-        s = jax.random.randint(keys[2], (), 1, steps + 1)
+        s = jax.random.randint(keys[2], (), 1, grid.steps + 1)
         value = 0.5 * (_particle_cost(model, paths, epsilon, 0) + _particle_cost(model, paths, epsilon, s))
-        side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, energy=False)
+        side = _side_cost(model.law, jax.lax.stop_gradient(paths), epsilon)
     elif entropy == "knife":
-        value, side = _law_cost(model.law, paths, epsilon, energy=True), 0.0 * offset
+        value = _law_cost(model.law, paths, epsilon, -1)
+        side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, 0)
     else:
         x1, cost, _ = final_draw(paths, epsilon, keys[3])
         energy = (paths.cost[-1] + cost).mean(axis=1)
@@ -78,7 +79,7 @@ def tec_loss(
             value, side = energy - model.radial.log_density(x1, epsilon).mean(axis=1), 0.0 * offset
         else:
             value = energy + negentropy(x1)
-            side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, energy=False)
+            side = _side_cost(model.law, jax.lax.stop_gradient(paths), epsilon)
     return jnp.mean(value + side), value + offset
 
 
@@ -90,7 +91,15 @@ def _particle_cost(model: Model, paths: Paths, epsilon: Array, s: Array | int) -
     return (paths.cost[s] - log_phi).mean(axis=1)
 
 
-def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, *, energy: bool) -> Array:
-    """The same at t_N with ν = the learned Gaussian mixture; the cross-entropy alone without ``energy``, (E,)."""
-    log_phi = law.log_density(paths.x[-1], epsilon, epsilon * (1 - paths.times[-1]))
-    return (paths.cost[-1] * energy - log_phi).mean(axis=1)
+def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, s: int) -> Array:
+    """The same at time number ``s`` with ν = the learned Gaussian mixture, (E,)."""
+    log_phi = law.log_density(paths.x[s], epsilon, epsilon * (1 - paths.times[s]))
+    return (paths.cost[s] - log_phi).mean(axis=1)
+
+
+def _side_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array) -> Array:
+    """Fit of the mixture, on paths that carry no gradient, where the control is trained by another terminal cost, (E,).
+
+    One half is its own bound F(ν) at s = 0, the other its cross-entropy at the last time.
+    """
+    return 0.5 * (_law_cost(law, paths, epsilon, 0) + _law_cost(law, paths, epsilon, -1))

@@ -1,22 +1,24 @@
 """Read-outs at one ε: the paper's estimate, and two upper bounds on L(ε) that hold in expectation.
 
-**Law.** Freeze ν̂ = α_0·(particles: end points of rollouts) + α_1·(learned Gaussian mixture) + Σ α_i·(broad Gaussians). All parts have k∗ν̂
-in closed form, the shares α are fitted by expectation–maximisation on training points, and F(ν̂) = −E_μ log k∗ν̂ ≥ L(ε) is averaged over
-held-out points that ν̂ has never seen: unbiased for F(ν̂), whatever the network learned. Particles alone stop at log M nats.
+**Law.** Freeze ν̂ = α_0·(particles: end points of rollouts) + α_1·(learned Gaussian mixture) + Σ α_i·(broad
+Gaussians). All parts have k∗ν̂ in closed form, the shares α are fitted by expectation–maximisation on training
+points, and F(ν̂) = −E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂),
+whatever the network learned. Particles alone stop at log M nats.
 
-**Chain.** For any normalised φ_s = G_{ε(1−s)} ∗ ν and any chain P, with W the Brownian chain and K independent paths from each x,
+**Chain.** For any normalised φ_s = G_{ε(1−s)} ∗ ν and any chain P, with W the Brownian chain and K independent paths
+from each x,
 
     F(ν) ≤ −E_μ E log( (1/K) Σ_k φ_s(X_s^k) dW/dP(X^k) ) − (d/2)log(2πε),
 
 which is energy + cross-entropy at K = 1 and decreases to F(ν) with K. No ceiling in nats.
 
-**Variance.** Where the source's mean and covariance are known exactly, E z_k = 0 and E z_k² = λ_k serve as control variates, their
-coefficients fitted on training points: the mean stays unbiased, and for Gaussian sources the bound has no sampling error left.
+**Variance.** Where the source's mean and covariance are known exactly, E z_k = 0 and E z_k² = λ_k serve as control
+variates, their coefficients fitted on training points: the mean stays unbiased, and for Gaussian sources the bound
+has no sampling error left.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -25,8 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.neural.losses import BROAD_SHARE, Model
-from heatrd.neural.rollout import final_draw, roll_out, time_grid
+from heatrd.neural.losses import Model
+from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
 from heatrd.neural.terminal import log_particles, negentropy
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 Array = jax.Array
 
+READOUT_SHARE = 1e-3
 BROAD_VARIANCES = (1.0, 4.0, 25.0)
 SHARE_FLOOR = 1e-7
 EM_SWEEPS = 60
@@ -63,37 +66,52 @@ def _end_points(model: Model, x0: Array, epsilon: Array, times: Array, key: Arra
     return roll_out(model.network, x0, epsilon, times, key).mean
 
 
-def end_points(model: Model, z: FloatArray, epsilon: float, *, steps: int, last: float, key: Array) -> FloatArray:
+def end_points(model: Model, z: FloatArray, epsilon: float, *, grid: Grid, key: Array) -> FloatArray:
     """Roll the points ``z`` (n, d) out and return the posterior means at the last time, (n, d)."""
     eps = jnp.asarray([epsilon], jnp.float32)
     x0 = jnp.asarray(z[None], jnp.float32)
-    return np.asarray(_end_points(model, x0, eps, time_grid(steps, last), key)[0], dtype=np.float64)
+    return np.asarray(_end_points(model, x0, eps, time_grid(grid), key)[0], dtype=np.float64)
 
 
-@partial(eqx.filter_jit)
+@eqx.filter_jit
 def _paper(model: Model, x0: Array, epsilon: Array, times: Array, key: Array, entropy: str) -> tuple[Array, ...]:
     keys = jax.random.split(key, 2)
     paths = roll_out(model.network, x0, epsilon, times, keys[0])
     x1, cost, _ = final_draw(paths, epsilon, keys[1])
-    tau = epsilon * (1 - times[-1])
-    energy = paths.cost[-1]
     if entropy == "last-step-mixture":
-        terminal = -log_particles(paths.x[-1], paths.mean, tau, model.network.eigenvalues, BROAD_SHARE)
+        energy, terminal = _best_late_time(model, paths, epsilon)
     elif entropy == "knife":
-        terminal = -model.law.log_density(paths.x[-1], epsilon, tau)
-    elif entropy == "elliptical":
-        energy, terminal = energy + cost, -model.radial.log_density(x1, epsilon)
+        energy = paths.cost[-1].mean()
+        terminal = -model.law.log_density(paths.x[-1], epsilon, epsilon * (1 - times[-1])).mean()
     else:
-        energy, terminal = energy + cost, negentropy(x1)
-    return energy.mean(), terminal.mean(), jnp.sum((x1 - x0) ** 2, axis=-1).mean()
+        energy = (paths.cost[-1] + cost).mean()
+        terminal = -model.radial.log_density(x1, epsilon).mean() if entropy == "elliptical" else negentropy(x1).mean()
+    return energy, terminal, jnp.sum((x1 - x0) ** 2, axis=-1).mean()
+
+
+def _best_late_time(model: Model, paths: Paths, epsilon: Array) -> tuple[Array, Array]:
+    """Energy and particle cross-entropy at the time in the later half of the grid where their sum is least.
+
+    Every s gives an upper estimate; later ones see more of the control, but their narrower kernel needs more particles.
+    """
+
+    def at(s: Array) -> tuple[Array, Array]:
+        tau = epsilon * (1 - paths.times[s])
+        log_phi = log_particles(paths.x[s], paths.mean, tau, model.network.eigenvalues, READOUT_SHARE)
+        return paths.cost[s].mean(), -log_phi.mean()
+
+    n = paths.times.shape[0]
+    energy, terminal = jax.lax.map(at, jnp.arange(n // 2, n))
+    best = jnp.argmin(energy + terminal)
+    return energy[best], terminal[best]
 
 
 def paper_readout(
-    model: Model, z: FloatArray, epsilon: float, *, entropy: str, steps: int, last: float, key: Array
+    model: Model, z: FloatArray, epsilon: float, *, entropy: str, grid: Grid, key: Array
 ) -> PaperReadout:
     """Energy, terminal term and distortion of fresh paths from ``z`` (n, d), in standard coordinates."""
     eps = jnp.asarray([epsilon], jnp.float32)
-    parts = _paper(model, jnp.asarray(z[None], jnp.float32), eps, time_grid(steps, last), key, entropy)
+    parts = _paper(model, jnp.asarray(z[None], jnp.float32), eps, time_grid(grid), key, entropy)
     energy, terminal, distortion = (float(p) for p in parts)
     offset = -0.5 * z.shape[1] * np.log(2 * np.pi * epsilon)
     return PaperReadout(energy + terminal + offset, energy, terminal, distortion)
@@ -104,12 +122,11 @@ def law_bound(
 ) -> Bound:
     """F(ν̂) at the points ``held_out`` (n, d), ν̂ made from ``particles`` (m, d) with shares fitted at ``fit`` (k, d)."""
     eigenvalues = np.asarray(model.network.eigenvalues, dtype=np.float64)
-    mixture = tuple(
-        np.asarray(p[0], dtype=np.float64) for p in model.law.parameters(jnp.asarray([epsilon], jnp.float32))
-    )
+    parameters = model.law.parameters(jnp.asarray([epsilon], jnp.float32))
+    log_w, means, variances = (np.asarray(p[0], dtype=np.float64) for p in parameters)
 
     def parts(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        columns = [_particle_part(z, particles, epsilon), _mixture_part(z, *mixture, epsilon)]
+        columns = [_particle_part(z, particles, epsilon), _mixture_part(z, log_w, means, variances, epsilon)]
         columns += [_gaussian_part(z, kappa * eigenvalues, epsilon) for kappa in BROAD_VARIANCES]
         return np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1)
 
@@ -122,7 +139,7 @@ def law_bound(
 
 
 def chain_bound(
-    model: Model, z: FloatArray, epsilon: float, *, entropy: str, steps: int, last: float, importance: int, key: Array
+    model: Model, z: FloatArray, epsilon: float, *, entropy: str, grid: Grid, importance: int, key: Array
 ) -> Bound:
     """Importance-weighted path bound at the points ``z`` (n, d) with ``importance`` paths each."""
     eps = jnp.asarray([epsilon], jnp.float32)
@@ -131,7 +148,7 @@ def chain_bound(
     for i, start in enumerate(range(0, len(z), per_block)):
         block = jnp.asarray(z[start : start + per_block], jnp.float32)
         values.append(
-            _chain(model, block, eps, time_grid(steps, last), jax.random.fold_in(key, i), importance,
+            _chain(model, block, eps, time_grid(grid), jax.random.fold_in(key, i), importance,
                    entropy == "elliptical")
         )
     offset = -0.5 * z.shape[1] * np.log(2 * np.pi * epsilon)
@@ -158,7 +175,7 @@ def _chain(
 def remove_known_moments(
     held_out: FloatArray, values: FloatArray, fit: FloatArray, fit_values: FloatArray, eigenvalues: FloatArray
 ) -> FloatArray:
-    """Subtract from ``values`` (n,) the mean-zero part Σ a_k z_k + b_k(z_k² − λ_k) fitted at ``fit`` (k, d): same mean, less noise."""
+    """Subtract from ``values`` (n,) the mean-zero part Σ a_k z_k + b_k(z_k² − λ_k), fitted at ``fit`` (k, d)."""
 
     def features(z: FloatArray) -> FloatArray:
         return np.concatenate([z / np.sqrt(eigenvalues), z**2 / eigenvalues - 1.0], axis=1)

@@ -37,7 +37,8 @@ class NeuralEstimate:
     upper_method : str
         ``"law"``: F(ν̂) of an explicit law; ``"chain"``: path cost and terminal cross-entropy, importance weighted.
     upper_distortion : float
-        D of the channel behind the bound (``nan`` for ``"chain"``); (upper_distortion, upper_rate) bounds the curve from above.
+        D of the channel behind the bound (``nan`` for ``"chain"``); (upper_distortion, upper_rate) bounds the curve
+        from above.
     held_out : int
         Number of held-out source points behind the bound.
     """

@@ -23,7 +23,7 @@ VERSION = 1
 def write_arrays(path: Path, header: dict[str, Any], leaves: Sequence[Any]) -> None:
     """Write ``leaves`` in order under a JSON header; a crash while writing leaves the file before in place."""
     text = json.dumps({"format": FORMAT, "version": VERSION, "leaves": len(leaves), **header})
-    arrays = {f"leaf{i:04d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
+    arrays: dict[str, Any] = {f"leaf{i:04d}": np.asarray(leaf) for i, leaf in enumerate(leaves)}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -78,20 +78,19 @@ def read_arrays(
 def _read(path: Path, kind: str, count: int | None) -> tuple[dict[str, Any], list[np.ndarray]]:
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes().decode())
             if not isinstance(header, dict) or header.get("format") != FORMAT:
                 raise ValueError("no R2D2 header")
             names = [f"leaf{i:04d}" for i in range(count or 0)]
             leaves = [archive[name] for name in names]
     except FileNotFoundError:
-        raise InvalidInput(f"{path} does not exist; give the path of a file written by R2D2.save or a checkpoint") from None
+        raise InvalidInput(f"{path} does not exist; need a file written by R2D2.save, or a checkpoint") from None
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, TypeError) as error:
         raise InvalidInput(f"{path} is not a readable R2D2 file: {error}") from None
     if header.get("version") != VERSION or header.get("kind") != kind:
-        raise InvalidInput(
-            f"{path} holds a {header.get('kind')!r} of version {header.get('version')!r}; need {kind!r}, version {VERSION}"
-        )
+        found = f"{header.get('kind')!r} of version {header.get('version')!r}"
+        raise InvalidInput(f"{path} holds a {found}; need a {kind!r} of version {VERSION}")
     if count is not None and header.get("leaves") != count:
         raise InvalidInput(f"{path} holds {header.get('leaves')!r} arrays; need {count}; the settings do not match")
     return header, leaves

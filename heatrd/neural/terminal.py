@@ -1,11 +1,12 @@
 """Terminal models: log φ_s and log-densities of X_1, each amortised over ε, each with the heat flow in closed form.
 
-- `log_particles`: ν = samples of the rollout itself (leave one out) with a small share of a broad Gaussian, so that a point which no
-  sample reaches costs a bounded amount. Exact as the batch grows; it can see at most log(batch) nats.
-- `GaussianMixtureLaw`: ν = Σ_j w_j(ε) N(a_j(ε), diag v_j(ε)), hence φ_s = Σ_j w_j N(a_j, diag v_j + ε(1−s)): KNIFE's learned
-  mixture in the heat flow's coordinates, so small ε is no harder than large; exact for Gaussian sources from the start; no ceiling in nats.
-- `RadialLaw`: an elliptical density of X_1, q(x) = N(x; 0, diag v)·[w + (1−w) p(log r)/p_χ(log r)], r = ‖v^{-1/2}x‖, with p a learned
-  mixture of Gaussians in log r: Gaussians, spheres and shells in any dimension.
+- `log_particles`: ν = samples of the rollout itself (leave one out) with a small share of a broad Gaussian, so that a
+  point which no sample reaches costs a bounded amount. Exact as the batch grows; it can see at most log(batch) nats.
+- `GaussianMixtureLaw`: ν = Σ_j w_j(ε) N(a_j(ε), diag v_j(ε)), hence φ_s = Σ_j w_j N(a_j, diag v_j + ε(1−s)): KNIFE's
+  learned mixture in the heat flow's coordinates, so small ε is no harder than large; exact for Gaussian sources from
+  the start; no ceiling in nats.
+- `RadialLaw`: an elliptical density of X_1, q(x) = N(x; 0, diag v)·[w + (1−w) p(log r)/p_χ(log r)], r = ‖v^{-1/2}x‖,
+  with p a learned mixture of Gaussians in log r: Gaussians, spheres and shells in any dimension.
 - `negentropy`: the paper's approximate-negentropy estimate of h(X_1). Not a bound in either direction.
 """
 
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
+from heatrd.neural.layers import Affine, affine, centred_log
 from heatrd.neural.network import skip_variance
 
 __all__ = ["GaussianMixtureLaw", "RadialLaw", "log_broad", "log_particles", "negentropy"]
@@ -36,12 +38,12 @@ def log_gaussian(x: Array, variance: Array) -> Array:
 
 
 def log_broad(x: Array, eigenvalues: Array, tau: Array) -> Array:
-    """log of the defensive Gaussian N(0, BROAD·λ) after a heat flow of variance ``tau`` (E,), at ``x`` (E, B, d)."""
+    """Log-density of N(0, BROAD·λ) after a heat flow of variance ``tau`` (E,), at ``x`` (E, B, d)."""
     return log_gaussian(x, BROAD * eigenvalues + tau[:, None, None])
 
 
 def log_particles(x: Array, points: Array, tau: Array, eigenvalues: Array, share: float) -> Array:
-    """log φ at ``x`` (E, B, d) for ν = the other B − 1 of ``points`` (E, B, d) and a ``share`` of the broad Gaussian."""
+    """log φ at ``x`` (E, B, d) for ν = the other B − 1 ``points`` and a ``share`` of the broad Gaussian."""
     b, d = x.shape[1:]
     if d <= 3:
         square = sum((x[:, :, None, k] - points[:, None, :, k]) ** 2 for k in range(d))
@@ -58,29 +60,28 @@ class GaussianMixtureLaw(eqx.Module):
 
     eigenvalues: Array
     log_epsilon_range: Array
-    inner: eqx.nn.Linear
-    outer: eqx.nn.Linear
+    inner: Affine
+    outer: Affine
     components: int = eqx.field(static=True)
 
     def __init__(
-        self, eigenvalues: np.ndarray, epsilon_range: tuple[float, float], components: int, key: Array
+        self, eigenvalues: np.ndarray, epsilon_range: tuple[float, float], components: int, rng: np.random.Generator
     ) -> None:
         d = int(eigenvalues.size)
-        keys = jax.random.split(key, 3)
         self.eigenvalues = jnp.asarray(eigenvalues, jnp.float32)
-        self.log_epsilon_range = jnp.log(jnp.asarray(epsilon_range, jnp.float32))
-        self.inner = eqx.nn.Linear(1, LAW_WIDTH, key=keys[0], dtype=jnp.float32)
-        outer = eqx.nn.Linear(LAW_WIDTH, components * (1 + 2 * d), key=keys[1], dtype=jnp.float32)
-        start = 0.01 * jax.random.normal(keys[2], (components * (1 + 2 * d),), jnp.float32) * (components > 1)
-        self.outer = eqx.tree_at(lambda m: (m.weight, m.bias), outer, (0.0 * outer.weight, start))
+        self.log_epsilon_range = jnp.asarray(np.log(epsilon_range), jnp.float32)
+        self.inner = affine(1, LAW_WIDTH, rng)
+        size = components * (1 + 2 * d)
+        start = 0.01 * rng.normal(size=size) * (components > 1)
+        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(start, jnp.float32))
         self.components = components
 
     def parameters(self, epsilon: Array) -> tuple[Array, Array, Array]:
         """log w (E, J), means (E, J, d), variances v (E, J, d) at ``epsilon`` (E,)."""
         lam = jax.lax.stop_gradient(self.eigenvalues)
         d = lam.shape[0]
-        h = jnp.tanh(_affine(self.inner, _centred_log(epsilon, self.log_epsilon_range)[:, None]))
-        raw = _affine(self.outer, h).reshape(epsilon.shape[0], self.components, 1 + 2 * d)
+        h = jnp.tanh(self.inner(centred_log(epsilon, self.log_epsilon_range)[:, None]))
+        raw = self.outer(h).reshape(epsilon.shape[0], self.components, 1 + 2 * d)
         log_w = jax.nn.log_softmax(raw[..., 0], axis=-1)
         base = jnp.sqrt(skip_variance(lam, epsilon[:, None]))[:, None, :]
         deviation = base + jnp.sqrt(lam) * raw[..., 1 + d :]
@@ -99,28 +100,29 @@ class RadialLaw(eqx.Module):
 
     eigenvalues: Array
     log_epsilon_range: Array
-    inner: eqx.nn.Linear
-    outer: eqx.nn.Linear
+    inner: Affine
+    outer: Affine
     floor: float = eqx.field(static=True)
 
-    def __init__(self, eigenvalues: np.ndarray, epsilon_range: tuple[float, float], floor: float, key: Array) -> None:
-        keys = jax.random.split(key, 2)
+    def __init__(
+        self, eigenvalues: np.ndarray, epsilon_range: tuple[float, float], floor: float, rng: np.random.Generator
+    ) -> None:
         d = int(eigenvalues.size)
         self.eigenvalues = jnp.asarray(eigenvalues, jnp.float32)
-        self.log_epsilon_range = jnp.log(jnp.asarray(epsilon_range, jnp.float32))
-        self.inner = eqx.nn.Linear(1, LAW_WIDTH, key=keys[0], dtype=jnp.float32)
-        outer = eqx.nn.Linear(LAW_WIDTH, d + 1 + 3 * RADIAL_PARTS, key=keys[1], dtype=jnp.float32)
-        start = np.zeros(d + 1 + 3 * RADIAL_PARTS, np.float32)
+        self.log_epsilon_range = jnp.asarray(np.log(epsilon_range), jnp.float32)
+        self.inner = affine(1, LAW_WIDTH, rng)
+        size = d + 1 + 3 * RADIAL_PARTS
+        start = np.zeros(size)
         start[d] = 4.0
         start[d + 1 : d + 1 + RADIAL_PARTS] = np.linspace(-1.0, 1.0, RADIAL_PARTS)
-        self.outer = eqx.tree_at(lambda m: (m.weight, m.bias), outer, (0.0 * outer.weight, jnp.asarray(start)))
+        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(start, jnp.float32))
         self.floor = floor
 
     def log_density(self, x: Array, epsilon: Array) -> Array:
         """log q(x), (E, B), at ``x`` (E, B, d)."""
         lam = jax.lax.stop_gradient(self.eigenvalues)
         d = lam.shape[0]
-        raw = _affine(self.outer, jnp.tanh(_affine(self.inner, _centred_log(epsilon, self.log_epsilon_range)[:, None])))
+        raw = self.outer(jnp.tanh(self.inner(centred_log(epsilon, self.log_epsilon_range)[:, None])))
         eps = epsilon[:, None]
         variance = jnp.maximum(lam - eps, self.floor * eps) * jnp.exp(raw[:, :d])
         spread = 1 / np.sqrt(2 * d)
@@ -151,13 +153,3 @@ def negentropy(x: Array) -> Array:
     odd = 36 / (8 * np.sqrt(3) - 9) * jnp.mean(white * bump, axis=-1) ** 2
     even = 24 / (16 * np.sqrt(3) - 27) * (jnp.mean(bump, axis=-1) - np.sqrt(0.5)) ** 2
     return 0.5 * (log_det + d * (1 + LOG_2PI)) - jnp.sum(odd + even, axis=-1)
-
-
-def _centred_log(epsilon: Array, log_range: Array) -> Array:
-    low, high = jax.lax.stop_gradient((log_range[0], log_range[1]))
-    return (2 * jnp.log(epsilon) - low - high) / jnp.maximum(high - low, 1e-3)
-
-
-def _affine(layer: eqx.nn.Linear, x: Array) -> Array:
-    assert layer.bias is not None
-    return x @ layer.weight.T + layer.bias

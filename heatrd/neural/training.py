@@ -1,8 +1,9 @@
-"""The training loop: Adam on the TEC loss, ε log-uniform and stratified in every step, averaged weights, early stopping.
+"""The training loop: Adam on the TEC loss, stratified log-uniform ε, averaged weights, early stopping.
 
-Step k sees batch k of the data, ε drawn from (seed, k) and the key fold_in(seed, k): the trajectory is a function of the seed alone, so a
-training resumed from a checkpoint is the uninterrupted one, bit for bit. The held-out loss is evaluated with fixed points, ε and noise;
-the parameters kept are the best seen, the start (exact for Gaussians) included. The batch is sharded over all devices JAX sees.
+Step k sees batch k of the data, ε drawn from (seed, k) and the key fold_in(seed, k): the trajectory is a function of
+the seed alone, so a training resumed from a checkpoint is the uninterrupted one, bit for bit. The held-out loss is
+evaluated with fixed points, ε and noise; the parameters kept are the best seen, the start (exact for Gaussians)
+included. The batch is sharded over all devices JAX sees.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,30 +26,37 @@ from numpy.typing import NDArray
 from heatrd.neural.data import Data
 from heatrd.neural.losses import Model, tec_loss
 from heatrd.neural.results import TrainingHistory
+from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, write_arrays
 
-__all__ = ["Plan", "train"]
+__all__ = ["Plan", "Task", "train"]
 
 FloatArray = NDArray[np.float64]
 CHECKPOINT = "r2d2-checkpoint.npz"
 AVERAGING = 0.995
 WARMUP = 0.05
 HELD_OUT_GROUPS = 6
+OPTIMISER = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.99))
+
+
+class Task(NamedTuple):
+    """What the compiled step depends on besides array shapes."""
+
+    entropy: str
+    grid: Grid
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that determines a training, in standard coordinates where it has units."""
 
-    entropy: str
+    task: Task
     epsilon_range: tuple[float, float]
-    chain_steps: int
-    last: float
     seed: int
     steps: int
+    learning_rate: float
     batch: int
     groups: int
-    learning_rate: float
     evaluate_every: int
     patience: int | None
     held_out_batch: int = 512
@@ -85,21 +93,20 @@ def train(
 ) -> tuple[Model, TrainingHistory]:
     """Train ``model`` by ``plan`` and return the best averaged model with the history.
 
-    An exception from ``callback(step, loss)`` and a keyboard interrupt leave a checkpoint (where there is a directory for it) before they
-    propagate.
+    An exception from ``callback(step, loss)`` and a keyboard interrupt leave a checkpoint (where there is a directory
+    for it) before they propagate.
     """
-    optimiser = _optimiser(plan)
-    state = State(model, model, model, optimiser.init(eqx.filter(model, eqx.is_inexact_array)))
+    state = State(model, model, model, OPTIMISER.init(model))
     if checkpoint is not None and resume:
         _restore(state, checkpoint / CHECKPOINT, fingerprint or {})
-    update, evaluate = _compiled(optimiser, plan), _held_out_loss(data, plan)
+    evaluate = _held_out_loss(data, plan)
     started = time.perf_counter() - state.seconds
     with _bar(progress, plan.steps, state.step) as tick:
         try:
             if not state.log:
                 _evaluate(state, evaluate)
             while state.step < plan.steps and state.stopped == "steps":
-                loss = _advance(state, update, data, plan)
+                loss = _advance(state, data, plan)
                 tick(loss, state.best_loss)
                 if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
                     _evaluate(state, evaluate)
@@ -117,14 +124,15 @@ def train(
     return state.best, _history(state)
 
 
-def _advance(state: State, update: Callable[..., Any], data: Data, plan: Plan) -> float:
+def _advance(state: State, data: Data, plan: Plan) -> float:
     size = plan.batch // plan.groups
     z = data.coordinates.forward(data.train(plan.groups * size, plan.seed, state.step))
     x0 = _shard(z.reshape(plan.groups, size, -1).astype(np.float32))
     epsilon = jnp.asarray(_stratified(plan, state.step), jnp.float32)
     key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
-    state.model, state.average, state.optimiser, loss = update(
-        state.model, state.average, state.optimiser, x0, epsilon, key, jnp.int32(state.step)
+    state.model, state.average, state.optimiser, loss = _update(
+        state.model, state.average, state.optimiser, x0, epsilon, key, jnp.int32(state.step),
+        jnp.float32(_learning_rate(plan, state.step)), plan.task,
     )
     state.step += 1
     state.losses.append(float(loss))
@@ -138,49 +146,47 @@ def _stratified(plan: Plan, step: int) -> FloatArray:
     return np.exp(low + (high - low) * (np.arange(plan.groups) + rng.uniform(size=plan.groups)) / plan.groups)
 
 
-def _optimiser(plan: Plan) -> optax.GradientTransformation:
+def _learning_rate(plan: Plan, step: int) -> float:
+    """Linear warm-up, then a cosine from the peak down to a hundredth of it."""
     warmup = max(1, int(WARMUP * plan.steps))
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, plan.learning_rate, warmup, max(plan.steps, warmup + 1), 0.01 * plan.learning_rate
-    )
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule, b2=0.99))
+    if step < warmup:
+        return plan.learning_rate * (step + 1) / warmup
+    phase = (step - warmup) / max(1, plan.steps - warmup)
+    return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * phase))))
 
 
-def _compiled(optimiser: optax.GradientTransformation, plan: Plan) -> Callable[..., Any]:
-    def loss(model: Model, x0: jax.Array, epsilon: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return tec_loss(
-            model, x0, epsilon, key, entropy=plan.entropy, steps=plan.chain_steps, last=plan.last, jitter=True
-        )
+@eqx.filter_jit
+def _update(
+    model: Model, average: Model, state: Any, x0: jax.Array, epsilon: jax.Array, key: jax.Array, step: jax.Array,
+    rate: jax.Array, task: Task,
+) -> tuple[Model, Model, Any, jax.Array]:
+    """One Adam step; a gradient that is not finite in some weight leaves that weight alone."""
 
-    @eqx.filter_jit
-    def update(
-        model: Model, average: Model, state: Any, x0: jax.Array, epsilon: jax.Array, key: jax.Array, step: jax.Array
-    ) -> tuple[Model, Model, Any, jax.Array]:
-        (_, values), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model, x0, epsilon, key)
-        gradient = jax.tree.map(lambda g: jnp.nan_to_num(g, nan=0.0, posinf=0.0, neginf=0.0), gradient)
-        change, state = optimiser.update(gradient, state, model)
-        model = eqx.apply_updates(model, change)
-        keep = jnp.minimum(AVERAGING, (1.0 + step) / (10.0 + step))
-        average = jax.tree.map(lambda a, m: keep * a + (1 - keep) * m, average, model)
-        return model, average, state, values.mean()
+    def loss(model: Model) -> tuple[jax.Array, jax.Array]:
+        return tec_loss(model, x0, epsilon, key, entropy=task.entropy, grid=task.grid, jitter=True)
 
-    return update
+    (_, values), gradient = eqx.filter_value_and_grad(loss, has_aux=True)(model)
+    gradient = jax.tree.map(lambda g: jnp.nan_to_num(g, nan=0.0, posinf=0.0, neginf=0.0), gradient)
+    change, state = OPTIMISER.update(gradient, state, model)
+    model = jax.tree.map(lambda m, c: m - rate * c, model, change)
+    keep = jnp.minimum(AVERAGING, (1.0 + step) / (10.0 + step))
+    average = jax.tree.map(lambda a, m: keep * a + (1 - keep) * m, average, model)
+    return model, average, state, values.mean()
+
+
+@eqx.filter_jit
+def _values(model: Model, x0: jax.Array, epsilon: jax.Array, key: jax.Array, task: Task) -> jax.Array:
+    return tec_loss(model, x0, epsilon, key, entropy=task.entropy, grid=task.grid, jitter=False)[1]
 
 
 def _held_out_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
     points = data.coordinates.forward(data.held_out(plan.held_out_batch, plan.seed + 1)).astype(np.float32)
     low, high = np.log(plan.epsilon_range)
-    epsilon = jnp.asarray(np.exp(low + (high - low) * (np.arange(HELD_OUT_GROUPS) + 0.5) / HELD_OUT_GROUPS), jnp.float32)
-    x0 = jnp.broadcast_to(jnp.asarray(points), (HELD_OUT_GROUPS, *points.shape))
+    middles = (np.arange(HELD_OUT_GROUPS) + 0.5) / HELD_OUT_GROUPS
+    epsilon = jnp.asarray(np.exp(low + (high - low) * middles), jnp.float32)
+    x0 = jnp.asarray(np.broadcast_to(points, (HELD_OUT_GROUPS, *points.shape)))
     key = jax.random.key(plan.seed + 1)
-
-    @eqx.filter_jit
-    def values(model: Model) -> jax.Array:
-        return tec_loss(
-            model, x0, epsilon, key, entropy=plan.entropy, steps=plan.chain_steps, last=plan.last, jitter=False
-        )[1]
-
-    return lambda model: float(values(model).mean())
+    return lambda model: float(np.asarray(_values(model, x0, epsilon, key, plan.task)).mean())
 
 
 def _evaluate(state: State, evaluate: Callable[[Model], float]) -> None:
@@ -230,7 +236,8 @@ def _bar(progress: bool, total: int, start: int) -> Iterator[Callable[[float, fl
 def _store(state: State, folder: Path, fingerprint: dict[str, Any]) -> None:
     header = {
         "kind": "checkpoint", "fingerprint": fingerprint, "step": state.step, "best_step": state.best_step,
-        "best_loss": state.best_loss, "log": state.log, "losses": state.losses, "seconds": state.seconds, "stopped": state.stopped,
+        "best_loss": state.best_loss, "log": state.log, "losses": state.losses, "seconds": state.seconds,
+        "stopped": state.stopped,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / CHECKPOINT, header, jax.tree.leaves(_arrays(state)))

@@ -1,0 +1,227 @@
+"""The parts of R2D2, each against the formula it implements: no training here."""
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+jax = pytest.importorskip("jax")
+pytest.importorskip("equinox")
+pytest.importorskip("optax")
+
+import jax.numpy as jnp  # noqa: E402
+
+from heatrd.errors import InvalidInput  # noqa: E402
+from heatrd.neural import readout  # noqa: E402
+from heatrd.neural.coordinates import coordinates_of  # noqa: E402
+from heatrd.neural.losses import ENTROPIES, Model, tec_loss  # noqa: E402
+from heatrd.neural.network import ControlNetwork  # noqa: E402
+from heatrd.neural.rollout import Grid, final_draw, roll_out, time_grid  # noqa: E402
+from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy  # noqa: E402
+
+roll_out, final_draw = jax.jit(roll_out), jax.jit(final_draw)
+LAMBDA = np.array([1.0, 0.4, 0.05])
+RANGE = (0.02, 1.0)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """A network with random heads: nothing in the identities below may depend on what it computes."""
+    net = ControlNetwork(LAMBDA, RANGE, 0.01, 8, 2, np.random.default_rng(0))
+    weight = 0.3 * jax.random.normal(jax.random.key(1), net.readout.weight.shape)
+    return eqx_replace(net, weight)
+
+
+def eqx_replace(net, weight):
+    import equinox as eqx
+
+    return eqx.tree_at(lambda n: n.readout.weight, net, weight)
+
+
+def test_coordinates_invert_and_diagonalise():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(3, 3))
+    c = coordinates_of(np.array([1.0, -2.0, 3.0]), a @ a.T)
+    x = rng.normal(size=(5, 3))
+    assert np.allclose(c.backward(c.forward(x)), x)
+    assert np.allclose(c.rotation.T @ (a @ a.T) @ c.rotation, np.diag(c.eigenvalues) * c.scale**2)
+    assert c.eigenvalues[0] == 1.0
+    assert np.allclose(c.vector_backward(c.forward(x) - c.forward(0 * x)), x)
+
+
+@pytest.mark.parametrize("moments", [(np.zeros(2), np.zeros((2, 2))), (np.zeros(1), np.array([[np.inf]]))])
+def test_coordinates_refuse_points_and_heavy_tails(moments):
+    with pytest.raises(InvalidInput):
+        coordinates_of(*moments)
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.0, 0.5])
+@pytest.mark.parametrize("entropy", ENTROPIES)
+def test_every_loss_of_a_new_model_is_the_gaussian_lagrangian(entropy):
+    """For a Gaussian source all four terminal costs give L(ε) before training, the particles up to their batch's bias."""
+    rng = np.random.default_rng(11)
+    lam, eps = np.array([1.0, 0.5]), np.array([0.1, 0.4])
+    model = Model(
+        network=ControlNetwork(lam, RANGE, 0.05, 4, 1, rng),
+        law=GaussianMixtureLaw(lam, RANGE, 2, rng),
+        radial=RadialLaw(lam, RANGE, 1e-4, rng),
+    )
+    x0 = rng.normal(size=(2, 1500, 2)) * np.sqrt(lam)
+    loss = jax.jit(lambda m, x, e, k: tec_loss(m, x, e, k, entropy=entropy, grid=Grid(3, 0.05), jitter=False)[1])
+    values = loss(model, jnp.asarray(x0, jnp.float32), jnp.asarray(eps, jnp.float32), jax.random.key(0))
+    exact = 0.5 * np.log(np.maximum(lam / eps[:, None], 1)).sum(axis=1) + 1
+    assert np.allclose(values, exact, atol=0.12)
+
+
+def test_time_grid_is_geometric_in_the_time_to_go(shift):
+    t = np.asarray(time_grid(Grid(8, 0.01), shift), dtype=float)
+    assert t[0] == 0 and np.isclose(t[-1], 0.99) and (np.diff(t) > 0).all()
+    ratio = (1 - t[2:-1]) / (1 - t[1:-2])
+    assert np.allclose(ratio, 0.01 ** (1 / 8), rtol=1e-4)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.5, 0.97])
+def test_a_new_network_is_the_gaussian_posterior(t):
+    net = ControlNetwork(LAMBDA, RANGE, 0.01, 8, 2, np.random.default_rng(3))
+    eps = 0.1
+    x = np.random.default_rng(1).normal(size=(1, 6, 3))
+    m, g = net(jnp.asarray(x, jnp.float32), jnp.float32(t), jnp.asarray([eps], jnp.float32))
+    v, tau = np.maximum(LAMBDA - eps, 0), eps * (1 - t)
+    assert np.allclose(m, v / (v + tau) * x, atol=1e-6)
+    assert np.allclose(g, np.clip(v / (v + tau), 1e-4, 1 - 1e-4), atol=1e-4)
+
+
+def test_step_cost_is_the_mean_log_ratio(network):
+    """The accumulated KL and the pathwise log dP/dW have the same mean; each is far from zero."""
+    x0 = jnp.asarray(np.random.default_rng(2).normal(size=(2, 20000, 3)) * np.sqrt(LAMBDA), jnp.float32)
+    eps = jnp.asarray([0.05, 0.5], jnp.float32)
+    paths = roll_out(network, x0, eps, time_grid(Grid(4, 0.05)), jax.random.key(5))
+    difference = np.asarray(paths.log_ratio[-1] - paths.cost[-1], dtype=float)
+    assert (np.asarray(paths.cost[-1]).mean(axis=1) > 0.1).all()
+    error = difference.std(axis=1) / np.sqrt(difference.shape[1])
+    assert (error < 0.05).all() and (np.abs(difference.mean(axis=1)) < 4 * error + 1e-3).all()
+
+
+def test_importance_weights_average_to_one(network):
+    """E_P[dW/dP] = 1 for one starting point: the chain is absolutely continuous and its ratio is right."""
+    x0 = jnp.zeros((1, 100000, 3), jnp.float32) + 0.2
+    eps = jnp.asarray([1.0], jnp.float32)
+    paths = roll_out(network, x0, eps, time_grid(Grid(3, 0.4)), jax.random.key(6))
+    weight = np.exp(-np.asarray(paths.log_ratio[-1][0], dtype=float))
+    error = weight.std() / np.sqrt(weight.size)
+    assert weight.std() > 0.1 and error < 0.05
+    assert abs(weight.mean() - 1) < 4 * error
+
+
+def test_final_draw_has_the_posterior_moments(network):
+    x0 = jnp.zeros((1, 50000, 3), jnp.float32)
+    eps = jnp.asarray([0.3], jnp.float32)
+    paths = roll_out(network, x0, eps, time_grid(Grid(2, 0.3)), jax.random.key(7))
+    x1, cost, ratio = final_draw(paths, eps, jax.random.key(8))
+    z = np.asarray((x1 - paths.mean) / jnp.sqrt(paths.gate * 0.3 * 0.3), dtype=float)[0]
+    assert np.allclose(z.mean(axis=0), 0, atol=0.03) and np.allclose(z.var(axis=0), 1, atol=0.05)
+    gap = np.asarray(ratio - cost, dtype=float)[0]
+    assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(gap.size)
+
+
+def test_particles_leave_their_own_point_out():
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(2, 7, 2)), rng.normal(size=(2, 7, 2))
+    tau, lam, share = np.array([0.1, 0.4]), np.array([1.0, 0.5]), 0.01
+    ours = log_particles(*(jnp.asarray(a, jnp.float32) for a in (x, y, tau, lam)), share)
+    for e in range(2):
+        for i in range(7):
+            near = [stats.multivariate_normal.pdf(x[e, i], y[e, j], tau[e] * np.eye(2)) for j in range(7) if j != i]
+            broad = stats.multivariate_normal.pdf(x[e, i], [0, 0], np.diag(4 * lam + tau[e]))
+            assert np.isclose(ours[e, i], np.log((1 - share) * np.mean(near) + share * broad), rtol=1e-3, atol=1e-3)
+
+
+def test_particles_agree_in_both_distance_formulas():
+    """Padding with zero coordinates (dimension 4 takes the other formula) multiplies by a known Gaussian factor."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(1, 9, 2)), rng.normal(size=(1, 9, 2))
+    pad = ((0, 0), (0, 0), (0, 2))
+    tau = jnp.asarray([0.3], jnp.float32)
+    share = 1e-6
+
+    def value(a, b, d):
+        return log_particles(jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), tau, jnp.ones(d), share)
+
+    low, high = value(x, y, 2), value(np.pad(x, pad), np.pad(y, pad), 4)
+    assert np.allclose(high, low - np.log(2 * np.pi * 0.3), atol=1e-3)
+
+
+def test_mixture_law_starts_at_the_gaussian_solution_and_is_normalised():
+    eps = jnp.asarray([0.1], jnp.float32)
+    law = GaussianMixtureLaw(np.array([1.0]), RANGE, 4, np.random.default_rng(0))
+    grid = np.linspace(-12, 12, 4001)
+    density = np.exp(np.asarray(law.log_density(jnp.asarray(grid[None, :, None], jnp.float32), eps, 0.5 * eps)[0]))
+    assert np.isclose(integrate.trapezoid(density, grid), 1, atol=1e-4)
+    assert np.allclose(density, stats.norm.pdf(grid, scale=np.sqrt(0.95)), atol=5e-3)
+
+
+@pytest.mark.parametrize("logit", [4.0, -3.0])
+def test_radial_law_is_normalised(logit):
+    import equinox as eqx
+
+    law = RadialLaw(np.array([1.0, 0.6]), RANGE, 1e-3, np.random.default_rng(0))
+    bias = law.outer.bias.at[2].set(logit).at[0].set(0.3)
+    law = eqx.tree_at(lambda m: m.outer.bias, law, bias)
+    rng = np.random.default_rng(5)
+    scale = np.array([2.0, 2.0])
+    x = rng.normal(size=(1, 200000, 2)) * scale
+    log_q = np.asarray(law.log_density(jnp.asarray(x, jnp.float32), jnp.asarray([0.1], jnp.float32))[0], dtype=float)
+    ratio = np.exp(log_q - stats.norm.logpdf(x[0], scale=scale).sum(axis=1))
+    error = ratio.std() / np.sqrt(ratio.size)
+    assert error < 0.02 and abs(ratio.mean() - 1) < 4 * error + 1e-3
+
+
+def test_negentropy_is_exact_for_gaussians_and_positive_otherwise():
+    rng = np.random.default_rng(6)
+    a = np.array([[1.0, 0.0], [0.7, 0.5]])
+    normal = rng.normal(size=(1, 100000, 2)) @ a.T
+    exact = 0.5 * np.log((2 * np.pi * np.e) ** 2 * np.linalg.det(a @ a.T))
+    assert np.isclose(negentropy(jnp.asarray(normal, jnp.float32))[0], exact, atol=0.02)
+    coins = rng.choice([-1.0, 1.0], size=(1, 1000, 1))
+    gaussian = 0.5 * np.log(2 * np.pi * np.e * coins.var())
+    assert float(negentropy(jnp.asarray(coins, jnp.float32))[0]) < gaussian - 0.1
+
+
+def test_law_parts_are_integrals_of_the_kernel():
+    z, eps, v = np.array([[0.3], [-1.1]]), 0.2, np.array([0.7])
+    log_z, square = readout._gaussian_part(z, v, eps)
+    for i, x in enumerate(z[:, 0]):
+
+        def integrand(y, power, x=x):
+            return stats.norm.pdf(y, scale=np.sqrt(0.7)) * np.exp(-((x - y) ** 2) / (2 * eps)) * (x - y) ** power
+
+        mass = integrate.quad(integrand, -10, 10, args=(0,))[0]
+        assert np.isclose(log_z[i], np.log(mass))
+        assert np.isclose(square[i], integrate.quad(integrand, -10, 10, args=(2,))[0] / mass)
+
+
+def test_particle_part_is_the_dense_sum():
+    rng = np.random.default_rng(7)
+    z, y, eps = rng.normal(size=(11, 2)), rng.normal(size=(5, 2)), 0.15
+    square = ((z[:, None] - y) ** 2).sum(axis=-1)
+    k = np.exp(-square / (2 * eps))
+    log_z, distance = readout._particle_part(z, y, eps)
+    assert np.allclose(log_z, np.log(k.mean(axis=1)))
+    assert np.allclose(distance, (k * square).sum(axis=1) / k.sum(axis=1))
+
+
+def test_shares_maximise_the_likelihood():
+    log_z = np.log(np.random.default_rng(8).uniform(0.1, 1.0, size=(400, 3)))
+    alpha = readout._fit_shares(log_z)
+    assert np.isclose(alpha.sum(), 1) and (alpha > 0).all()
+    best = np.log(np.exp(log_z) @ alpha).mean()
+    for direction in np.eye(3):
+        assert np.log(np.exp(log_z) @ (0.95 * alpha + 0.05 * direction)).mean() <= best + 1e-5
+
+
+def test_control_variates_keep_the_mean_and_remove_quadratic_noise():
+    rng = np.random.default_rng(9)
+    lam = np.array([1.0, 0.3])
+    fit, held = (rng.normal(size=(n, 2)) * np.sqrt(lam) for n in (500, 900))
+    f = lambda z: 2.0 + z[:, 0] - 3 * z[:, 1] ** 2  # noqa: E731
+    values = readout.remove_known_moments(held, f(held), fit, f(fit), lam)
+    assert np.allclose(values, 2.0 - 3 * 0.3)
