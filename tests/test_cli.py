@@ -40,6 +40,10 @@ def run_json(command, capsys):
     return json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+def rows_of(file):
+    return list(csv.DictReader(file.read_text().splitlines()))
+
+
 def assert_refused(command, capsys, *words, code=2):
     """Check for the exit code, one line on stderr with these words, and nothing on stdout."""
     got, out, err = run(command, capsys)
@@ -107,7 +111,7 @@ def test_options_and_sources_in_any_order(capsys):
 def test_solve_writes_law_and_picture(capsys, tmp_path):
     code, _, err = run(f"solve uniform --epsilon 0.2 --out {tmp_path}/law.csv --plot {tmp_path}/point.png", capsys)
     assert code == 0, err
-    rows = list(csv.DictReader((tmp_path / "law.csv").open()))
+    rows = rows_of(tmp_path / "law.csv")
     assert len(rows) == 3
     assert sum(float(row["weight"]) for row in rows) == pytest.approx(1.0)
     assert (tmp_path / "point.png").read_bytes().startswith(PNG)
@@ -153,7 +157,7 @@ def test_several_curves_in_one_picture_and_one_file(capsys, tmp_path):
     command = "curve uniform laplace --param laplace.scale=2 --distortions 0.5,0.1 --json --x snr_db"
     record = run_json(f"{command} --plot {tmp_path}/two.svg --out {tmp_path}/two.csv", capsys)
     assert [each["source"] for each in record["curves"]] == ["uniform", "laplace(scale=2)"]
-    rows = list(csv.DictReader((tmp_path / "two.csv").open()))
+    rows = rows_of(tmp_path / "two.csv")
     assert {row["source"] for row in rows} == {"uniform", "laplace(scale=2)"}
     assert all(float(row["rate_lower_nat"]) <= float(row["rate_nat"]) for row in rows)
     assert "<svg" in (tmp_path / "two.svg").read_text()
@@ -198,7 +202,7 @@ def test_compare_reads_two_bare_columns_and_draws(capsys, tmp_path):
     assert code == 0, err
     assert out.count("ok") == 2 and "IMPOSSIBLE" not in out
     assert (tmp_path / "gap.png").read_bytes().startswith(PNG)
-    rows = list(csv.DictReader((tmp_path / "gap.csv").open()))
+    rows = rows_of(tmp_path / "gap.csv")
     assert float(rows[0]["gap_nat"]) == pytest.approx(0.9 - 0.5 * math.log(5), abs=1e-6)
 
 
