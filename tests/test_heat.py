@@ -103,7 +103,9 @@ def test_stencils_differentiate_polynomials_of_their_degree_exactly(order):
     first = np.stack([order * x ** (order - 1) - y ** (order - 1), -x * (order - 1) * y ** (order - 2)], axis=-1)
     found = laplacian(value, grid, order=order)[inner]
     np.testing.assert_allclose(found, second[inner], atol=1e-9 * np.abs(second).max())
-    np.testing.assert_allclose(gradient(value, grid, order=order)[inner], first[inner], atol=1e-10 * np.abs(first).max())
+    np.testing.assert_allclose(
+        gradient(value, grid, order=order)[inner], first[inner], atol=1e-10 * np.abs(first).max()
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import reference
 
 from heatrd.grids import ghost_index
 from heatrd.heat import schemes
-from heatrd.kernels import steps, stencils, tridiagonal
+from heatrd.kernels import stencils, steps, tridiagonal
 
 BOUNDARIES = ("free", "reflecting", "periodic")
 

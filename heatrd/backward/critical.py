@@ -284,6 +284,6 @@ def _by_positivity(spectrum: Spectrum, ceiling: float) -> CriticalValue:
 
 
 def _negative(spectrum: Spectrum, variance: float) -> bool:
-    """Whether the deblurred density is negative somewhere by more than its noise."""
-    values = spectrum.invert(variance)
-    return bool(values.min() < -6 * spectrum.point_noise(variance))
+    """Whether the deblurred density is negative somewhere, between grid points too, by more than noise and rounding."""
+    values = spectrum.invert(variance, finer=8 if spectrum.grid.dim == 1 else 2)
+    return bool(values.min() < -6 * spectrum.point_noise(variance) - 2.0**-50 * values.max())

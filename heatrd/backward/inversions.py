@@ -143,7 +143,7 @@ class Positive(Spectral):
 
     nu: FloatArray
     sweeps: int
-    clean: float = 1e-10
+    clean: float = 1e-4
 
     def raw(self, t: float) -> FloatArray:
         direct = super().raw(t)
@@ -217,5 +217,6 @@ def kl_divergence(p: FloatArray, q: FloatArray, grid: Grid, floor: float = 1e-30
     seen = (p > floor) & (q > floor)
     a, b = p[seen], q[seen]
     r = b / a
-    terms = a * np.where(np.abs(r - 1) < 1e-4, (r - 1) ** 2 / 2 - (r - 1) ** 3 / 3, r - 1 - np.log(r))
+    d = np.clip(r - 1, -1e-3, 1e-3)
+    terms = a * np.where(np.abs(r - 1) < 1e-4, d**2 / 2 - d**3 / 3, r - 1 - np.log(r))
     return float(terms.sum() * grid.cell)

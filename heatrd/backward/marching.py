@@ -61,7 +61,7 @@ class March:
     @property
     def affordable(self) -> bool:
         """Whether the stencils' error stays below the target on this grid."""
-        return self.space_error <= 0.5 * self.target
+        return self.space_error <= 2 * self.target
 
     def run(self, variance: float | None = None) -> FloatArray:
         """March back by ``variance`` (≤ the planned one) and return grid values of mass 1, possibly negative."""

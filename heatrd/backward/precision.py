@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import mul
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ TARGET = 8  # digits wanted of the answer when the number of digits is left open
 GUARD = 12
 MOST_DIGITS = 600
 MOST_POINTS = 4096
-FINER = 4  # cells of the answer's grid per sample of the data
+FINER = 2  # cells of the answer's grid per sample of the data
 
 
 @dataclass(frozen=True)
@@ -82,12 +81,9 @@ class Precise:
 
         with mpmath.workprec(self.bits):
             a, b = self._amplified(t, mpmath)
-            out = np.empty(x.size)
-            for j, point in enumerate(x):
-                angle = 2 * mpmath.pi * (mpmath.mpf(float(point)) - self.origin) / self.length
-                c, s = (int(mpmath.ldexp(f(angle), self.bits)) for f in (mpmath.cos, mpmath.sin))
-                out[j] = _horner(a, b, c, s, self.bits) / float(self.length)
-        return out
+            angles = [2 * mpmath.pi * (mpmath.mpf(float(point)) - self.origin) / self.length for point in x.ravel()]
+            c, s = (_fixed([f(angle) for angle in angles], self.bits, mpmath) for f in (mpmath.cos, mpmath.sin))
+            return _horner(a, b, c, s, self.bits) / float(self.length)
 
     def _amplified(self, t: float, mpmath: Any) -> tuple[list[int], list[int]]:
         half = mpmath.mpf(self.epsilon) * mpmath.mpf(t) / 2
@@ -170,13 +166,11 @@ def _modes(f: Formula, low: Any, length: Any, digits: int, bits: int, mpmath: An
 
 
 def _fourier(values: list[int], n: int, bits: int, mpmath: Any) -> tuple[list[int], list[int]]:
-    cosines = [int(mpmath.ldexp(mpmath.cospi(mpmath.mpf(2 * m) / n), bits)) for m in range(n)]
-    sines = [cosines[(m - n // 4) % n] for m in range(n)]
-    real, imag = [], []
-    for k in range(n // 2 + 1):
-        index = [(j * k) % n for j in range(n)]
-        real.append(sum(map(mul, values, [cosines[m] for m in index])) >> bits)
-        imag.append(-(sum(map(mul, values, [sines[m] for m in index])) >> bits))
+    cosines = _fixed([mpmath.cospi(mpmath.mpf(2 * m) / n) for m in range(n)], bits, mpmath)
+    sines = np.roll(cosines, n // 4)
+    table, j = np.array(values, dtype=object), np.arange(n)
+    real = [int(table @ cosines[(j * k) % n]) >> bits for k in range(n // 2 + 1)]
+    imag = [-(int(table @ sines[(j * k) % n]) >> bits) for k in range(n // 2 + 1)]
     return real, imag
 
 
@@ -211,15 +205,23 @@ def _errors(
     return min(float(noise), 2.0), min(float(2 * last * ratio / (1 - ratio)), 2.0)
 
 
-def _horner(a: list[int], b: list[int], c: int, s: int, bits: int) -> float:
-    """a_0 + 2 Re Σ_{k ≥ 1} (a_k + i b_k) e^{ikφ} in units of 2^{−bits}, as a float."""
-    x = y = 0
+def _fixed(values: list[Any], bits: int, mpmath: Any) -> Any:
+    """mpmath numbers as an object array of integers in units of 2^{−bits}."""
+    return np.array([int(mpmath.ldexp(v, bits)) for v in values], dtype=object)
+
+
+def _horner(a: list[int], b: list[int], c: Any, s: Any, bits: int) -> FloatArray:
+    """a_0 + 2 Re Σ_{k ≥ 1} (a_k + i b_k) e^{ikφ} at all points at once, in units of 2^{−bits}, as floats."""
+    x = y = np.zeros(c.size, dtype=object)
     for u, v in zip(reversed(a[1:]), reversed(b[1:])):
         p, q = x + u, y + v
         x, y = (p * c - q * s) >> bits, (p * s + q * c) >> bits
-    total = a[0] + 2 * x
-    shift = max(abs(total).bit_length() - 64, 0)
-    return math.ldexp(float(total >> shift), shift - bits)
+    return np.array([_as_float(a[0] + 2 * value, bits) for value in x])
+
+
+def _as_float(value: int, bits: int) -> float:
+    shift = max(abs(value).bit_length() - 64, 0)
+    return math.ldexp(float(value >> shift), shift - bits)
 
 
 def _mixture_formula(source: GaussianMixture) -> Formula:

@@ -24,11 +24,12 @@ __all__ = ["ARRAYS", "box_of_source", "density_on", "finer_spectrum", "grid_for"
 
 FloatArray = NDArray[np.float64]
 ARRAYS = 14  # arrays of the grid's shape at the peak of a backward solve, transforms included
-START = {1: 1024, 2: 128, 3: 112}
+START = {1: 1024, 2: 128, 3: 96}
 FINE = {1: 1024, 2: 192, 3: 112}
 ROUNDING = 1e-11  # a white spectrum above this level is no rounding noise but a density too narrow for the grid
+IMAGES = 8  # periods summed on either side where tails leave the box
 MOST = {1: 1 << 18, 2: 1024, 3: 192}
-WIDEST = {1: 3000.0, 2: 24.0, 3: 12.0}
+WIDEST = {1: 12000.0, 2: 24.0, 3: 12.0}
 
 
 def tabulation(source: Source) -> Grid | None:
@@ -76,12 +77,21 @@ def grid_for(source: Source, memory_limit: int | None = None, fine: bool = False
     while True:
         grid = Grid.uniform(low, high, [n] * source.dim)
         check_memory(grid.shape, ARRAYS, "a backward heat solve", memory_limit)
-        density = density_on(grid, source)
+        density = _periodised(density_on(grid, source), grid, source)
         larger = n * 2 if source.dim < 3 else (n * 3) // 2 // 8 * 8
         spectrum = spectrum_of(density, grid)
         if (spectrum.resolved and spectrum.noise < ROUNDING) or larger > MOST[source.dim]:
             return grid, density
         n = larger
+
+
+def _periodised(density: FloatArray, grid: Grid, source: Source) -> FloatArray:
+    """Σ_k ρ(x + kL) on the line where heavy tails leave the box: its Fourier series samples μ̂ exactly, without a kink."""
+    if source.dim > 1 or max(density[0], density[-1]) < 1e-22 * density.max():
+        return density
+    (low, high), x = grid.walls[0], grid.axes[0]
+    images = [k for k in range(-IMAGES, IMAGES + 1) if k]
+    return np.asarray(density + sum(np.exp(source.log_density((x + k * (high - low))[:, None])) for k in images))
 
 
 def resolved_spectrum(
@@ -105,7 +115,7 @@ def resolved_spectrum(
         if chosen.dim != source.dim:
             raise InvalidInput(f"the grid has {chosen.dim} axes; {source.name} has dimension {source.dim}")
         if not chosen.is_uniform:
-            chosen = _equal_spacing(chosen)
+            chosen = _equal_spacing(chosen, density_on(chosen, source))
             remarks = ("resampled to equal spacing",)
         check_memory(chosen.shape, ARRAYS, "a backward heat solve", memory_limit)
         density = density_on(chosen, source)
@@ -125,10 +135,13 @@ def finer_spectrum(
     return spectrum_of(density, finer, epsilon, noise), density
 
 
-def _equal_spacing(grid: Grid) -> Grid:
-    """Equal spacing at the finest spacing of each axis (at most four times as many cells)."""
+def _equal_spacing(grid: Grid, density: FloatArray) -> Grid:
+    """Equal spacing, as coarse as the coarsest where the density is: finer would show interpolation errors as signal."""
     axes = []
-    for x in grid.axes:
-        n = min(math.ceil((x[-1] - x[0]) / np.diff(x).min()) + 1, 4 * x.size)
-        axes.append(np.linspace(x[0], x[-1], n))
+    for a, x in enumerate(grid.axes):
+        others = tuple(b for b in range(grid.dim) if b != a)
+        marginal = density.max(axis=others) if others else density
+        body = (marginal[1:] > 1e-6 * marginal.max()) & (marginal[:-1] > 1e-6 * marginal.max())
+        spacing = float(np.diff(x)[body].max()) if body.any() else float(np.diff(x).max())
+        axes.append(np.linspace(x[0], x[-1], max(8, math.ceil((x[-1] - x[0]) / spacing) + 1)))
     return as_grid(axes)

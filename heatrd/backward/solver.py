@@ -42,7 +42,7 @@ METHODS = ("auto", "closed-form", "spectral", "finite-difference", "positive", "
 DOUBTFUL = 0.1  # estimated relative L1 error from which an answer is flagged
 CLOSED_CELLS = {1: 1024, 2: 256, 3: 96}
 _WORK = 6e6  # cell updates that polishing may cost
-_CLEAN = 1e-12  # negative mass that needs no polishing
+_CLEAN = 1e-7  # negative mass that needs no polishing
 
 
 def backward_heat(
@@ -152,6 +152,7 @@ def backward_heat(
         chosen,
         flags,
         begin,
+        final,
         estimated_error=estimated,
         noise_error=min(noise_error, 2.0),
         cut_error=min(cut_error, 2.0),
@@ -227,8 +228,8 @@ def _arbitrary_precision(
 ) -> HeatPath:
     found: Precise = solve_precisely(src, eps, None if grid is None else as_grid(grid), digits, formula)
     raw = found.raw(1.0)
-    negative = negative_mass(raw, found.grid)
-    residual = _residual(density_on(found.grid, src), clip(raw, found.grid), found.grid, eps)
+    negative, final = negative_mass(raw, found.grid), clip(raw, found.grid)
+    residual = _residual(density_on(found.grid, src), final, found.grid, eps)
     flags = ("estimated error above 0.1",) if found.estimated_error > DOUBTFUL else ()
     return _path(
         src,
@@ -238,6 +239,7 @@ def _arbitrary_precision(
         found,
         flags,
         begin,
+        final,
         estimated_error=found.estimated_error,
         noise_error=found.noise_error,
         cut_error=found.cut_error,
@@ -258,6 +260,8 @@ def _flags(spectrum: Spectrum, estimated: float, negative: float, eps: float) ->
     flags = []
     if not spectrum.resolved:
         flags.append("the spectrum does not reach a noise floor on this grid: use finer spacing or a wider box")
+    if not spectrum.possible:
+        flags.append("modes larger than any law nu allows: noise that is not white, or epsilon > epsilon_c")
     if estimated > DOUBTFUL:
         flags.append(f"estimated relative error {estimated:.2g} of the final density")
     if negative > 0.5 * DOUBTFUL:
@@ -286,6 +290,7 @@ def _path(
     inversion: Inversion,
     flags: tuple[str, ...],
     begin: float,
+    final: FloatArray | None = None,
     **evidence: Any,
 ) -> HeatPath:
     path = HeatPath(
@@ -297,6 +302,7 @@ def _path(
         inversion=inversion,
         flags=flags,
         seconds=time.perf_counter() - begin,
+        _cache={} if final is None else {("density", 1.0): final},
         **evidence,
     )
     if flags:

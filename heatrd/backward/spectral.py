@@ -8,7 +8,8 @@ Noise of rms δ per mode (rounding counts as noise) makes modes below it worthle
 amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them
 only modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
 δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an
-unresolved density shows up as "noise" at the level of its aliasing error.
+unresolved density shows up as "noise" at the level of its aliasing error. Noise of another colour betrays itself where |S| exp(εω²/2) > 1: no law ν has such
+a mode, and δ is raised to what is seen there.
 
 Error estimate, L2 over the box and turned to L1 by the effective volume e^{h(ρ_t)} of the answer:
 noise δ² Σ_kept exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
@@ -17,6 +18,7 @@ log|S| ≈ a − c‖ω‖²/2 fitted to the last shells and continued.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -56,6 +58,8 @@ class Spectrum:
         The modes kept.
     resolved : bool
         Whether the spectrum reaches its noise floor inside the grid's band.
+    possible : bool
+        Whether every mode kept at first satisfied |S| exp(εω²/2) ≤ 1, as those of a law ν do.
     envelope : (a, c)
         log|S| ≈ a − c‖ω‖²/2 near the cut-off; c = inf for a band-limited density.
     """
@@ -68,13 +72,25 @@ class Spectrum:
     cutoff: float
     kept: NDArray[np.bool_]
     resolved: bool
+    possible: bool
     envelope: tuple[float, float]
 
-    def invert(self, variance: float) -> FloatArray:
-        """ρ after ``variance`` of blur is undone, of mass 1; may be negative where the noise is."""
+    def invert(self, variance: float, finer: int = 1) -> FloatArray:
+        """ρ after ``variance`` of blur is undone, of mass 1; may be negative where the noise is.
+
+        ``finer`` > 1 evaluates the same trigonometric sum on that many times as many points per axis.
+        """
         factor = np.zeros(self.square.shape)
         factor[self.kept] = np.exp(0.5 * variance * self.square[self.kept])
-        return np.asarray(fft.irfftn(self.modes * factor, s=self.grid.shape)) / self.grid.cell
+        modes = self.modes * factor
+        if finer == 1:
+            return np.asarray(fft.irfftn(modes, s=self.grid.shape)) / self.grid.cell
+        shape = [finer * n for n in self.grid.shape]
+        wide = np.zeros((*shape[:-1], shape[-1] // 2 + 1), dtype=np.complex128)
+        halves = [(slice(0, (n + 1) // 2), slice(-(n // 2), None)) for n in self.grid.shape[:-1]]
+        for corner in itertools.product(*halves):
+            wide[(*corner, slice(0, modes.shape[-1]))] = modes[(*corner, slice(None))]
+        return np.asarray(fft.irfftn(wide, s=shape)) * (finer**self.grid.dim / self.grid.cell)
 
     def amplification(self, variance: float) -> float:
         """Largest factor any kept mode is multiplied by."""
@@ -142,10 +158,16 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     np.maximum.at(peak, shell.ravel(), size.ravel())
     useful = math.sqrt(2 * math.log(1 / level) / variance) if variance > 0 else math.inf
     last = _last_signal_shell(peak, count, level, useful / width)
+    impossible = _first_impossible_shell(peak[: last + 1], width, variance)
+    if impossible is not None:
+        level = max(level, 0.5 * float(peak[impossible]))
+        useful = math.sqrt(2 * math.log(1 / level) / variance)
+        last = _last_signal_shell(peak[:impossible], count[:impossible], level, useful / width)
     cutoff = min(width * (last + 1), useful)
     kept = (radius <= cutoff) & (size > KEEP * level)
     kept.flat[0] = True
-    return Spectrum(grid, modes, square, mass, level, cutoff, kept, resolved, _envelope(peak, width, last, level))
+    envelope = _envelope(peak, width, last, level)
+    return Spectrum(grid, modes, square, mass, level, cutoff, kept, resolved, impossible is None, envelope)
 
 
 def _transform(density: FloatArray) -> NDArray[np.complex128]:
@@ -191,6 +213,16 @@ def _last_signal_shell(peak: FloatArray, count: NDArray[np.int64], level: float,
             break
         last = int(i)
     return last
+
+
+def _first_impossible_shell(peak: FloatArray, width: float, variance: float) -> int | None:
+    """First shell where |S| exp(εω²/2) > 1, which no law ν allows: noise that is not white, or ε beyond ε_c."""
+    if variance == 0:
+        return None
+    q = width * np.arange(peak.size)
+    with np.errstate(divide="ignore"):
+        beyond = np.flatnonzero(np.log(peak) + 0.5 * variance * q**2 > 0.02)
+    return int(beyond[0]) if beyond.size else None
 
 
 def _envelope(peak: FloatArray, width: float, last: int, level: float) -> tuple[float, float]:

@@ -23,7 +23,9 @@ def rate(errors, counts):
 
 def wave(grid):
     """A product of 3/2 + cos x on a box that fits it, with its Laplacian and gradient."""
-    c, c1, c2 = ([f(x) for x in grid.axes] for f in (lambda x: 1.5 + np.cos(x), lambda x: -np.sin(x), lambda x: -np.cos(x)))
+    c, c1, c2 = (
+        [f(x) for x in grid.axes] for f in (lambda x: 1.5 + np.cos(x), lambda x: -np.sin(x), lambda x: -np.cos(x))
+    )
 
     def product(special):
         total = np.ones(())
