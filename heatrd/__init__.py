@@ -16,7 +16,7 @@ _HOME = {
     "DiscreteLaw": "laws", "as_law": "laws",
     "Source": "sources", "as_source": "sources", "from_samples": "sources", "from_grid": "sources",
     "solve": "solution", "Solution": "solution",
-    "certify": "certificate", "Certificate": "certificate",
+    "certify": "solution", "Certified": "solution", "Certificate": "certificate",
     "shannon_lower_bound": "closed_forms", "gaussian_upper_bound": "closed_forms",
     "critical_epsilon": "backward", "critical_distortion": "backward",
     "backward_heat": "backward", "HeatPath": "backward",

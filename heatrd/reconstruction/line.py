@@ -1,190 +1,188 @@
-"""The reconstruction law of a source on the line, certified.
+"""Solving and certifying a source on the line, in its own units.
 
-A lattice solution (`interior_point`) gives the shape of ν. The certificate then shows where c exceeds one between the nodes; nodes are
-inserted there, ever more closely (a Remez exchange), and only the stretch around them is solved again: a sequence of convex problems.
-Alongside, isolated groups of nodes that sit on one maximum of c are merged into atoms whose positions become Newton variables (`polish`): from a good start that
-converges quadratically. On long stretches where c ≈ 1 everywhere ν is nearly smooth, and lattice nodes serve as they are.
-It ends when the certified gap is within tolerance: nothing else is trusted.
+Order of trial: a point mass at the mean (zero rate); the deblurred source where it is known in closed form (backward-heat class, SLB
+tight); otherwise the exchange method. Whatever comes out is certified on a finer quadrature than it was found with, and the
+difference between the two is carried in the bounds.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.certificate.line import LineBounds, bound_lagrangian, evaluate_potential
-from heatrd.kernels.line import moments_at
-from heatrd.quadrature.line import LineMeasure
-from heatrd.reconstruction.interior_point import Nodes, join, lattice, solve_nodes
-from heatrd.reconstruction.polish import polish
+from heatrd.certificate.base import Certificate
+from heatrd.certificate.line import LineBounds, bound_lagrangian
+from heatrd.errors import InvalidInput, TooLarge
+from heatrd.laws import DiscreteLaw
+from heatrd.quadrature.line import LineMeasure, LineQuadrature
+from heatrd.reconstruction.exchange import LineLaw, solve_line
+from heatrd.reconstruction.interior_point import Nodes
+from heatrd.sources import Source1D
 
-__all__ = ["LineLaw", "solve_line"]
+__all__ = ["LineProblem", "certify_law", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
 
-_ROUNDS = 24
-_SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
-_ATOM = 1.05  # a group no wider than this may be one atom ...
-_SHARP = 1e-6  # ... if −ε c″ at its centre exceeds this
-_MARGIN = 30.0  # a stretch solved again reaches this far (in √ε) beyond the violation
+_MOST_NODES = 6_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LineLaw:
-    """Reconstruction law in standard units: y (m,), w (m,) sorted and normalised with the tails; bounds; effort."""
-
-    y: FloatArray
-    w: FloatArray
-    nodes: Nodes
-    bounds: LineBounds
-    rounds: int
-
-
-def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, start: Nodes | None = None) -> LineLaw:
-    """Minimise F over laws on the line until the certified gap is below ``tol``.
+class LineProblem:
+    """One source on the line, to be solved at several ε.
 
     Parameters
     ----------
-    coarse, measure : LineMeasure
-        Discretised source for the lattice problem and for everything after it.
-    start : Nodes, optional
-        Solution at a neighbouring ε.
-
-    Returns
-    -------
-    LineLaw
-        The best law found; its bounds say how good it is.
+    source : Source1D
+    tol : float
+        Gap asked for, nats.
     """
-    if start is not None:
-        law = atomic(measure, start, epsilon, tol, 1e-3)
-        if law.bounds.gap <= 0.5 * tol:
-            return law
-    nodes = solve_nodes(coarse.x, coarse.mass, lattice(coarse.x, epsilon), epsilon, gap=1e-11)
-    best = atomic(measure, nodes, epsilon, tol, 1e-3)
-    if best.bounds.gap <= 0.5 * tol:
-        return best
-    trial = with_tails(measure, nodes, epsilon, tol)
-    for rounds in range(1, _ROUNDS + 1):
-        if trial.bounds.gap < best.bounds.gap:
-            best = trial
-        if best.bounds.gap <= 0.5 * tol:
-            break
-        nodes = _improve(measure, _prune(nodes), trial.bounds, epsilon, tol)
-        trial = with_tails(measure, nodes, epsilon, tol, rounds)
-        if rounds % 2 == 0 or trial.bounds.gap <= 0.5 * tol:
-            law = atomic(measure, nodes, epsilon, tol, 10 * trial.bounds.gap, rounds)
-            if law.bounds.gap < max(best.bounds.gap, 0.5 * tol):
-                best = law
-    return best
+
+    def __init__(self, source: Source1D, tol: float = 1e-9) -> None:
+        self.source = source
+        self.tol = tol
+        self.quadrature = LineQuadrature(source, tail_mass=1e-3 * tol)
+        self.scale, self.shift = self.quadrature.scale, self.quadrature.shift
+
+    def standard(self, epsilon: float) -> float:
+        """ε in standard units."""
+        return epsilon / self.scale / self.scale
+
+    def at(self, epsilon: float, start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
+        """Return the certificate of the best law found at ε, and the regime.
+
+        Raises
+        ------
+        TooLarge
+            √ε is so small against the range that the nodes would not fit.
+        """
+        eps = self.standard(epsilon)
+        self._check_size(eps)
+        measure = self.quadrature.measure(eps)
+        if eps >= self.quadrature.variance * (1 - 1e-9):
+            still = self._certificate(measure, np.zeros(1), np.ones(1), epsilon)
+            if still.gap <= self.tol and still.log_sup <= 0.05 * self.tol:
+                return still, "zero-rate"
+        smooth = self._deblurred(measure, epsilon)
+        if smooth is not None and smooth.gap <= self.tol:
+            return smooth, "backward-heat"
+        law = solve_line(self.quadrature.measure(eps, 2.0), measure, eps, self.tol, self._start(start))
+        found = self._certificate(measure, law.y, law.w, epsilon, law)
+        if smooth is not None and smooth.gap < found.gap:
+            return smooth, "backward-heat"
+        return found, "atomic"
+
+    def certify(self, law: DiscreteLaw, epsilon: float) -> Certificate:
+        """Bound L(ε) from any law."""
+        eps = self.standard(epsilon)
+        self._check_size(eps)
+        order = np.argsort(law.points[:, 0], kind="stable")
+        order = order[law.weights[order] > 0]
+        y = (law.points[order, 0] - self.shift) / self.scale
+        return self._certificate(self.quadrature.measure(eps), y, law.weights[order], epsilon)
+
+    def _check_size(self, eps: float) -> None:
+        count = self.quadrature.count(eps, 0.5)
+        if count > _MOST_NODES:
+            smallest = eps * (count / _MOST_NODES) ** 2 * self.scale**2
+            raise TooLarge(
+                f"epsilon={eps * self.scale**2:.3g} needs {count} quadrature nodes for {self.source!r}, more than {_MOST_NODES}; "
+                f"use epsilon >= {smallest:.3g}", smallest)
+
+    def _start(self, law: DiscreteLaw | None) -> Nodes | None:
+        if law is None:
+            return None
+        lo, hi = ((v - self.shift) / self.scale for v in self.quadrature.core)
+        y = (law.points[:, 0] - self.shift) / self.scale
+        keep = (law.weights > 1e-25) & (y >= lo) & (y <= hi)
+        y, w = y[keep], law.weights[keep]
+        if y.size == 0:
+            return None
+        order = np.argsort(y, kind="stable")
+        return Nodes(y[order], w[order], w[order], np.full(y.size, 1e-3), np.zeros(y.size, bool))
+
+    def _deblurred(self, measure: LineMeasure, epsilon: float) -> Certificate | None:
+        """The deblurred source as a reconstruction law, where it is known."""
+        law = self.source.deblurred(epsilon)
+        if not isinstance(law, Source1D):
+            return None
+        if law.is_discrete:
+            points, weights = law.discrete_part
+            y, w = points[:, 0], weights
+        else:
+            nu = LineQuadrature(law, tail_mass=1e-4 * self.tol)
+            nodes = nu.measure(epsilon / nu.scale / nu.scale, 3.0)
+            y = nu.shift + nu.scale * np.concatenate([nodes.x, nodes.tails.centre])
+            w = np.concatenate([nodes.mass, nodes.tails.mass])
+        order = np.argsort(y, kind="stable")
+        return self._certificate(measure, (y[order] - self.shift) / self.scale, w[order], epsilon)
+
+    def _certificate(self, measure: LineMeasure, y: FloatArray, w: FloatArray, epsilon: float,
+                     law: LineLaw | None = None) -> Certificate:
+        """Bound on a finer quadrature; the change against the coarser one is the discretisation error."""
+        eps = self.standard(epsilon)
+        first = law.bounds if law is not None else bound_lagrangian(measure, y, w, eps, self.tol, repair=False)
+        if self.source.is_discrete:
+            fine, error = bound_lagrangian(measure, y, w, eps, self.tol), 0.0
+        else:
+            finer = self.quadrature.measure(eps, 0.5)
+            fine = bound_lagrangian(finer, y, w, eps, self.tol)
+            error = self._discretisation(measure, finer, first, fine)
+        points = np.concatenate([measure.x, measure.tails.centre])
+        masses = np.concatenate([measure.mass, measure.tails.mass])
+        return Certificate(
+            epsilon=float(epsilon), lagrangian=fine.upper + error, lagrangian_lower=self._lower(fine, eps) - error,
+            distortion=fine.distortion * self.scale * self.scale, log_sup=fine.log_sup, discretisation=error,
+            law=DiscreteLaw((self.shift + self.scale * y)[:, None], w / w.sum()),
+            quadrature=DiscreteLaw((self.shift + self.scale * points)[:, None], masses / masses.sum()),
+        )
+
+    def _discretisation(self, measure: LineMeasure, finer: LineMeasure, first: LineBounds, fine: LineBounds) -> float:
+        """Change of F between the two quadratures, plus what a mass defect could do."""
+        defect = max(measure.defect, finer.defect)
+        return abs(fine.upper - first.upper) + (2 * defect if defect > 2e-14 else 0.0)
+
+    def _lower(self, fine: LineBounds, eps: float) -> float:
+        """The dual bound, or the Shannon lower bound h(μ) − ½ log 2πε where that is better."""
+        entropy = self.source.entropy()
+        if entropy is None or not math.isfinite(entropy):
+            return fine.lower
+        shannon = entropy - math.log(self.scale) - 0.5 * math.log(2 * math.pi * eps)
+        return max(fine.lower, shannon - 1e-14 * (1 + abs(shannon)))
 
 
-def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack: float, rounds: int = 0) -> LineLaw:
-    """Merge groups of nodes into atoms, polish weights and positions, and bound."""
-    merged = regroup(measure, nodes, epsilon)
-    slack = float(np.clip(slack, 1e-9, 1e-3))
-    return with_tails(measure, polish(measure.x, measure.mass, merged, epsilon, slack_start=slack), epsilon, tol, rounds)
+def reconstruct(source: Source1D, epsilon: float, *, tol: float | None = None,
+                start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
+    """Return the best reconstruction law found at ε with its certificate, and the regime.
+
+    Parameters
+    ----------
+    source : Source1D
+    epsilon : float
+        Variance of the backward channel.
+    tol : float, optional
+        Gap to prove, nats (1e-9 when omitted); otherwise the best certificate found is returned.
+    start : DiscreteLaw, optional
+        A law to start from, such as the solution at a neighbouring ε.
+    """
+    _check_epsilon(epsilon)
+    return LineProblem(source, 1e-9 if tol is None else tol).at(epsilon, start)
 
 
-def with_tails(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, rounds: int = 0) -> LineLaw:
-    """Normalise, add an atom per tail cell, and bound."""
-    inside = 1.0 - measure.tails.total
-    y = np.concatenate([nodes.y, measure.tails.centre])
-    w = np.concatenate([nodes.nu * (inside / nodes.nu.sum()), measure.tails.mass])
-    order = np.argsort(y, kind="stable")
-    y, w = y[order], w[order]
-    return LineLaw(y, w, nodes, bound_lagrangian(measure, y, w, epsilon, tol), rounds)
+def certify_law(source: Source1D, law: DiscreteLaw, epsilon: float, *, tol: float = 1e-9) -> Certificate:
+    """Prove bounds on L(ε) from any reconstruction law on the line.
+
+    Raises
+    ------
+    InvalidInput
+        The law does not live on the line, or ε is not positive.
+    """
+    _check_epsilon(epsilon)
+    if law.dim != 1:
+        raise InvalidInput(f"the law has points in R^{law.dim}, the source lives in R^1; need equal dimensions")
+    return LineProblem(source, tol).certify(law, epsilon)
 
 
-def _prune(nodes: Nodes) -> Nodes:
-    """Keep the active nodes."""
-    active = nodes.nu > nodes.slack * nodes.envelope
-    return nodes.take(active if active.any() else nodes.nu >= nodes.nu.max())
-
-
-def regroup(measure: LineMeasure, nodes: Nodes, epsilon: float) -> Nodes:
-    """Drop inactive nodes; merge isolated groups on a maximum of c into free atoms; leave long stretches as they are."""
-    root = math.sqrt(epsilon)
-    kept = _prune(nodes)
-    first = np.flatnonzero(np.concatenate([[True], np.diff(kept.y) > _SPLIT * root]))
-    last = np.concatenate([first[1:], [kept.y.size]]) - 1
-    total = np.add.reduceat(kept.nu, first)
-    centre = np.add.reduceat(kept.nu * kept.y, first) / total
-    single = (kept.y[last] - kept.y[first] <= _ATOM * root) & (_curvature(measure, nodes, centre, epsilon) < -_SHARP)
-    scale = np.maximum(np.add.reduceat(kept.envelope, first), total)
-    atoms = Nodes(centre, total, scale, np.minimum.reduceat(kept.slack, first), np.ones(first.size, bool)).take(single)
-    rest = kept.take(np.repeat(~single, last - first + 1))
-    return join(rest, atoms)
-
-
-def _curvature(measure: LineMeasure, nodes: Nodes, points: FloatArray, epsilon: float) -> FloatArray:
-    """ε c″ at the points."""
-    logz, _ = evaluate_potential(measure.x, nodes.y, nodes.nu, epsilon)
-    taylor = np.empty((points.size, 3))
-    moments_at(points, measure.x, np.log(measure.mass) - logz, math.sqrt(epsilon), 9.0, 0.0, taylor)
-    return np.asarray(2 * taylor[:, 2])
-
-
-def _improve(measure: LineMeasure, nodes: Nodes, bounds: LineBounds, epsilon: float, tol: float) -> Nodes:
-    """Insert nodes where c exceeds one and matters, and solve the stretches around them again."""
-    root = math.sqrt(epsilon)
-    excess = np.maximum(bounds.function.bound - 1.0, 0.0)
-    if bounds.function.log_offset:
-        excess = np.where(np.log(np.maximum(bounds.function.bound, 1e-300)) + bounds.function.log_offset > 0, 1.0, 0.0)
-    matters = _mattering(measure, bounds.function.centre, excess, root, tol)
-    if not matters.any():
-        return nodes
-    new = _new_points(nodes, bounds.function.at, np.where(matters, bounds.function.best, 0.0), 0.1 * tol, root)
-    for a, b in _stretches(bounds.function.centre[matters], _MARGIN * root):
-        nodes = _solve_stretch(measure, nodes, new[(new >= a) & (new <= b)], epsilon, a, b)
-    return nodes
-
-
-def _mattering(measure: LineMeasure, centre: FloatArray, excess: FloatArray, root: float, tol: float) -> NDArray[np.bool_]:
-    """Cells whose excess, weighted by the mass within 4√ε, adds up to more than a tenth of the tolerance."""
-    cumulative = np.concatenate([[0.0], np.cumsum(measure.mass)])
-    near = (cumulative[np.searchsorted(measure.x, centre + 4 * root)] - cumulative[np.searchsorted(measure.x, centre - 4 * root)])
-    loss = np.minimum(excess, 1.0) * np.minimum(near, 1.0)
-    order = np.argsort(loss)
-    ignored = np.cumsum(loss[order]) < 0.1 * tol
-    matters = np.ones(centre.size, bool)
-    matters[order[ignored]] = False
-    return matters & (excess > 0.05 * tol)
-
-
-def _stretches(points: FloatArray, margin: float) -> list[tuple[float, float]]:
-    """Disjoint intervals of ``margin`` around sorted points."""
-    breaks = np.flatnonzero(np.diff(points) > 2 * margin)
-    left = points[np.concatenate([[0], breaks + 1])] - margin
-    right = points[np.concatenate([breaks, [points.size - 1]])] + margin
-    return list(zip(left.tolist(), right.tolist()))
-
-
-def _new_points(nodes: Nodes, at: FloatArray, best: FloatArray, excess: float, root: float) -> FloatArray:
-    """Every local maximum of c above 1 + excess, and points closely on both its sides."""
-    padded = np.concatenate([[-np.inf], best, [-np.inf]])
-    peak = at[(best > 1 + excess) & (best >= padded[:-2]) & (best >= padded[2:])]
-    fence = np.concatenate([[nodes.y[0] - 2 * root], nodes.y, [nodes.y[-1] + 2 * root]])
-    after = np.clip(np.searchsorted(fence, peak), 1, fence.size - 1)
-    width = np.minimum(fence[after] - fence[after - 1], root)
-    return np.asarray(np.sort(np.concatenate([peak, peak - width / 8, peak + width / 8])))
-
-
-def _solve_stretch(measure: LineMeasure, nodes: Nodes, new: FloatArray, epsilon: float, a: float, b: float) -> Nodes:
-    """Solve for the nodes within [a, b] and the new ones, all others fixed."""
-    root = math.sqrt(epsilon)
-    inner = (nodes.y >= a) & (nodes.y <= b)
-    y = np.sort(np.concatenate([nodes.y[inner], new]))
-    y = y[np.concatenate([[True], np.diff(y) > 1e-7 * root])]
-    if inner.all():
-        return solve_nodes(measure.x, measure.mass, y, epsilon)
-    reach = 8 * root
-    rows = slice(*np.searchsorted(measure.x, [a - reach, b + reach]))
-    x = measure.x[rows]
-    near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
-    background = np.exp(evaluate_potential(x, near.y, near.nu, epsilon)[0]) if near.y.size else np.zeros(x.size)
-    solved = solve_nodes(x, measure.mass[rows], y, epsilon, background=background, total=float(nodes.nu[inner].sum()))
-    return join(nodes.take(~inner), solved)
+def _check_epsilon(epsilon: float) -> None:
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise InvalidInput(f"epsilon={epsilon} must be positive and finite")

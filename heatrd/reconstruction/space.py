@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import Field, Tiles, make_tiles, squared_distances
-from heatrd.reconstruction.space_interior import optimal_weights
-from heatrd.reconstruction.space_polish import polish
+from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
+from heatrd.reconstruction.space_polish import polish, tile_state
 from heatrd.sources import Source
 
 __all__ = ["DEFAULT_TOLERANCE", "reconstruct"]
@@ -149,10 +150,10 @@ class _Exchange:
         else:
             y, w = self._first_shape()
         best: tuple[NodalCheck, FloatArray, FloatArray] | None = None
-        tiles, level, stale = self.coarse, 1e-3, 0
+        tiles, stale, settled = self.coarse, 0, False
         for cycle in range(_CYCLES):
             t0 = time.monotonic()
-            result = polish(tiles, y, w, tol=0.1 * self.tol, iterations=8)
+            result = polish(partial(tile_state, tiles), y, w, tol=0.05 * self.tol, iterations=25 if settled else 8, shift=1e-7 if settled else 1e-4)
             y, w = _merge(result.points, result.weights, 0.25)
             t1 = time.monotonic()
             fine = tiles is self.tiles
@@ -174,13 +175,16 @@ class _Exchange:
                 if check.gap <= 0.5 * self.tol or stale > 8 or time.monotonic() > self.deadline:
                     break
             worst = float(matter.max(initial=0.0))
-            level = min(level, max(worst, 0.1 * self.tol))
             take = matter > max(1e-2 * worst, 0.02 * self.tol)
             take &= squared_distances(found, y).min(axis=1) > 0.12**2 if len(found) else take
             order = np.argsort(-matter * take)[: min(int(take.sum()), _MOST_ATOMS - len(y))]
             if not fine and (worst < 1e-4 or cycle > 12):
                 tiles = self.tiles
-            y, w = self._insert(tiles, y, w, found[order], 0.02 * self.tol)
+            settled = not len(order)
+            if settled and result.residual <= 0.05 * self.tol and fine:
+                break
+            if not settled:
+                y, w = self._insert(tiles, y, w, found[order], 0.02 * self.tol)
         assert best is not None
         check, y, w = best
         if self.problem.finer is not None:
@@ -200,7 +204,7 @@ class _Exchange:
                 "use a larger epsilon", _MOST_CANDIDATES,
             )
         t0 = time.monotonic()
-        found = optimal_weights(self.coarse, y, shape, shape, tol=1e-6)
+        found = optimal_weights(partial(tile_hessian, self.coarse, y), shape, shape, tol=1e-6)
         _log.debug("interior point: N=%d M=%d tau=%.1e %d it %.2fs active %d", self.coarse.size, len(y), found.complementarity,
                    found.iterations, time.monotonic() - t0, int(found.active.sum()))
         return _cluster(y[found.active], found.weights[found.active], 1.3 * spacing)
@@ -213,7 +217,7 @@ class _Exchange:
         mass = self.mass_at(points)
         weights = np.concatenate([w, 0.05 * mass[len(w) :]])
         t0 = time.monotonic()
-        found = optimal_weights(tiles, points, weights, mass, tol=tol)
+        found = optimal_weights(partial(tile_hessian, tiles, points), weights, mass, tol=tol)
         keep = found.active
         _log.debug("   insert %d, dropped %d+%d, tau %.1e %d it %.2fs", len(new), int((~keep[: len(w)]).sum()), int((~keep[len(w) :]).sum()), found.complementarity, found.iterations,
                    time.monotonic() - t0)

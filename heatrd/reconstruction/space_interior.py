@@ -11,6 +11,7 @@ H costs only what overlaps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +20,18 @@ from scipy.linalg import cho_factor, cho_solve
 
 from heatrd.quadrature.tiles import Tiles, posterior
 
-__all__ = ["Weights", "optimal_weights"]
+__all__ = ["Weights", "optimal_weights", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
 
 _DROP = 26.0  # terms below a relative 5e-12 are left out here
 
 
-def _assemble(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """c at the points, and √w H √w (dense)."""
+Assembly = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+
+def tile_hessian(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """c at the points, and √w H √w (dense), from tiles."""
     m = len(points)
     c, hessian = np.zeros(m), np.zeros((m, m))
     root = np.sqrt(weights)
@@ -57,16 +61,14 @@ class Weights:
 
 
 def optimal_weights(
-    tiles: Tiles, points: FloatArray, start: FloatArray, mass: FloatArray, *, tol: float = 1e-9, iterations: int = 50
+    assemble: Assembly, start: FloatArray, mass: FloatArray, *, tol: float = 1e-9, iterations: int = 50
 ) -> Weights:
     """Minimise F over the weights of given points.
 
     Parameters
     ----------
-    tiles : Tiles
-        The discretised source, units of √ε.
-    points : (m, d) array
-        Candidate points.
+    assemble : callable
+        w ↦ (c at the points, √w H √w), such as `tile_hessian` with its first two arguments filled in.
     start : (m,) array
         Positive starting weights.
     mass : (m,) array
@@ -79,8 +81,9 @@ def optimal_weights(
     w = np.maximum(start / start.sum(), 1e-6 * m)
     s = np.zeros(0)
     tau, done = np.inf, 0
-    for done in range(1, iterations + 1):
-        c, h = _assemble(tiles, points, w)
+    while done < iterations:
+        done += 1
+        c, h = assemble(w)
         if not s.size:
             s = np.maximum(1.0 - c, 0.1 * np.minimum(m / w, 10.0))
         residual = s - (1.0 - c)

@@ -1,0 +1,387 @@
+"""One entry: `solve` picks the regime, certifies, and returns a `Solution`.
+
+A target distortion or rate is met by finding the ε at which the solution's own pair has it: D(ε) increases and R(ε) decreases, both
+continuous wherever the source has a density. Each trial is warm-started from the last. The certificate is at the very point returned.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from heatrd.bridge import SchrodingerBridge
+from heatrd.certificate.base import Certificate
+from heatrd.errors import InvalidInput
+from heatrd.laws import DiscreteLaw, as_law
+from heatrd.reconstruction.dispatch import Solve, certify_law, default_tolerance, solver_for
+from heatrd.sources import Source, as_source
+
+__all__ = ["Certified", "Solution", "certify", "solve"]
+
+_TARGET = 3e-10  # relative accuracy of a distortion or rate target
+_TRIALS = 40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """A certified point of the rate–distortion curve. Rates in nats.
+
+    Attributes
+    ----------
+    source : Source
+    certificate : Certificate
+        The proof: both bounds, the law, the discretised source.
+    regime : str
+        "backward-heat" (Shannon lower bound tight), "atomic" or "zero-rate".
+    distortion : float
+        D = E‖X−Y‖², summed over coordinates.
+    tol : float
+        Gap that was asked for.
+    evaluations : int
+        Solves that were needed (more than one for a distortion or rate target).
+    seconds : float
+        Wall-clock time.
+    """
+
+    source: Source
+    certificate: Certificate
+    regime: str
+    distortion: float
+    tol: float
+    evaluations: int
+    seconds: float
+
+    @property
+    def epsilon(self) -> float:
+        """Per-coordinate variance of the backward channel; the slope dR/dD is −1/(2ε). Infinite where D exceeds the variance."""
+        return self.certificate.epsilon
+
+    @property
+    def rate(self) -> float:
+        """Certified upper bound on R(distortion), nats."""
+        if self.regime == "zero-rate":
+            return 0.0
+        return max(self.certificate.lagrangian - self.distortion / (2 * self.epsilon), 0.0)
+
+    @property
+    def rate_lower(self) -> float:
+        """Certified lower bound on R(distortion), nats."""
+        if self.regime == "zero-rate":
+            return 0.0
+        return min(self.certificate.lower_bound(self.distortion), self.rate)
+
+    @property
+    def gap(self) -> float:
+        """Width of the certified interval, nats."""
+        return self.rate - self.rate_lower
+
+    @property
+    def certified(self) -> bool:
+        """Whether the gap asked for was reached."""
+        return self.gap <= self.tol
+
+    @property
+    def lagrangian(self) -> float:
+        """Certified upper bound on L(ε), nats."""
+        return self.certificate.lagrangian
+
+    @property
+    def lagrangian_lower(self) -> float:
+        """Certified lower bound on L(ε), nats."""
+        return self.certificate.lagrangian_lower
+
+    @property
+    def reconstruction(self) -> DiscreteLaw:
+        """The reconstruction law ν: ``points`` (m, d) and ``weights`` (m,)."""
+        return self.certificate.law
+
+    @property
+    def bits(self) -> float:
+        """The rate in bits."""
+        return self.rate / math.log(2)
+
+    @property
+    def snr_db(self) -> float:
+        """10 log₁₀(total variance / distortion)."""
+        variance = self.source.total_variance
+        return 10 * math.log10(variance / self.distortion) if variance > 0 else 0.0
+
+    @property
+    def bridge(self) -> SchrodingerBridge:
+        """The Schrödinger bridge between μ and ν: density path, control, potentials (DESIGN (4))."""
+        if not math.isfinite(self.epsilon):
+            raise InvalidInput("no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion")
+        return SchrodingerBridge(self.certificate.quadrature, self.reconstruction, self.epsilon, source=self.source)
+
+    def plot(self, ax: Any = None, *, unit: str = "nat") -> Any:
+        """Draw source, reconstruction law and certificate function; return the axes."""
+        from heatrd import plots
+
+        return plots.plot_solution(self, ax=ax, unit=unit)
+
+    def __repr__(self) -> str:
+        return (f"Solution({self.source!r}, epsilon={self.epsilon:.6g}, distortion={self.distortion:.6g}, rate={self.rate:.10g}, "
+                f"gap={self.gap:.2g}, regime={self.regime!r})")
+
+
+def solve(source: Any, *, epsilon: float | None = None, distortion: float | None = None, rate: float | None = None,
+          tol: float | None = None, start: DiscreteLaw | None = None) -> Solution:
+    """Compute a certified point of the rate–distortion curve.
+
+    Parameters
+    ----------
+    source : source
+        Anything `heatrd.as_source` takes.
+    epsilon, distortion, rate : float
+        Exactly one of the three: the per-coordinate variance ε of the backward channel (slope −1/2ε), the distortion
+        D = E‖X−Y‖² (summed over coordinates), or the rate in nats.
+    tol : float, optional
+        Gap to be proved, nats: 1e-9 on the line, 1e-8 in the plane and 1e-6 in space when omitted. Where it cannot be reached the best answer
+        is returned; `Solution.certified` tells.
+    start : DiscreteLaw, optional
+        Law to start from, such as the reconstruction of a neighbouring solution.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    InvalidInput
+        Not exactly one target, a target out of range, a source that cannot be used.
+    TooLarge
+        The problem would not fit in memory.
+
+    Examples
+    --------
+    >>> import heatrd
+    >>> point = heatrd.solve("uniform", epsilon=0.2)
+    >>> round(point.lagrangian, 10), point.reconstruction.size
+    (1.2068962487, 3)
+    """
+    began = time.perf_counter()
+    given = {k: v for k, v in (("epsilon", epsilon), ("distortion", distortion), ("rate", rate)) if v is not None}
+    if len(given) != 1:
+        said = ", ".join(f"{k}={v}" for k, v in given.items()) or "none"
+        raise InvalidInput(f"give exactly one of epsilon, distortion, rate (given: {said})")
+    (name, value), = given.items()
+    value = _target(name, value)
+    src = as_source(source)
+    tolerance = default_tolerance(src) if tol is None else _tolerance(tol)
+    variance = src.total_variance
+    if variance <= 0 or (name == "distortion" and value >= variance) or (name == "rate" and value == 0):
+        return _silence(src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf)
+    counted = _Counted(solver_for(src, tolerance), start)
+    if name == "epsilon":
+        certificate, regime = counted(value)
+    else:
+        certificate, regime = _find(counted, src, name, value)
+    return Solution(src, certificate, regime, certificate.distortion, tolerance, counted.count, time.perf_counter() - began)
+
+
+class _Counted:
+    """A solver that counts its calls and starts each from the law of the last."""
+
+    def __init__(self, solve_at: Solve, start: DiscreteLaw | None) -> None:
+        self.solve_at, self.start, self.count = solve_at, start, 0
+
+    def __call__(self, epsilon: float) -> tuple[Certificate, str]:
+        self.count += 1
+        certificate, regime = self.solve_at(epsilon, self.start)
+        self.start = certificate.law if regime == "atomic" else None
+        return certificate, regime
+
+
+def _target(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name}={value!r} is not a number") from None
+    if not math.isfinite(number) or number < 0 or (number == 0 and name != "rate"):
+        needed = "a finite number >= 0 (nats)" if name == "rate" else "a positive finite number"
+        raise InvalidInput(f"{name}={number:g}; need {needed}")
+    return number
+
+
+def _tolerance(tol: Any) -> float:
+    number = float(tol)
+    if not (1e-13 <= number <= 1.0):
+        raise InvalidInput(f"tol={number:g}; need a gap between 1e-13 and 1 nat")
+    return number
+
+
+def _silence(source: Source, distortion: float, tol: float, began: float, epsilon: float) -> Solution:
+    """Zero rate: send nothing, reproduce the mean."""
+    point = DiscreteLaw(np.asarray(source.mean, dtype=float).reshape(1, -1), np.ones(1))
+    lagrangian = distortion / (2 * epsilon)
+    certificate = Certificate(epsilon, lagrangian, lagrangian, distortion, 0.0, 0.0, point, point)
+    return Solution(source, certificate, "zero-rate", distortion, tol, 0, time.perf_counter() - began)
+
+
+def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[Certificate, str]:
+    """Find ε at which the distortion or the rate has the value: bracketed secant on log ε."""
+    target = math.log(value)
+
+    def residual(certificate: Certificate) -> float:
+        if name == "distortion":
+            return math.log(certificate.distortion) - target
+        middle = 0.5 * (certificate.rate + certificate.rate_lower)
+        return target - math.log(max(middle, 1e-300))
+
+    t = math.log(_first_epsilon(source, name, value))
+    low: tuple[float, float] | None = None
+    high: tuple[float, float] | None = None
+    best: tuple[float, Certificate, str] | None = None
+    last: tuple[float, float] | None = None
+    for _ in range(_TRIALS):
+        certificate, regime = solve_at(math.exp(t))
+        f = residual(certificate)
+        if best is None or abs(f) < best[0]:
+            best = (abs(f), certificate, regime)
+        if abs(f) <= _TARGET:
+            break
+        if f < 0:
+            low = (t, f)
+        else:
+            high = (t, f)
+        proposal = _secant(last, (t, f))
+        last = (t, f)
+        if low is not None and high is not None:
+            if high[0] - low[0] < 1e-13:
+                break
+            width = high[0] - low[0]
+            inside = proposal is not None and low[0] + 1e-3 * width < proposal < high[0] - 1e-3 * width
+            t = proposal if inside and proposal is not None else _false_position(low, high)
+        else:
+            limit = 1.0
+            step = (proposal - t) if proposal is not None and (proposal - t) * -f > 0 else -f
+            t = t + max(-limit, min(limit, step if abs(step) > 1e-12 else -math.copysign(1e-6, f)))
+    assert best is not None
+    return best[1], best[2]
+
+
+def _secant(a: tuple[float, float] | None, b: tuple[float, float]) -> float | None:
+    if a is None or a[1] == b[1]:
+        return None
+    return b[0] - b[1] * (b[0] - a[0]) / (b[1] - a[1])
+
+
+def _false_position(low: tuple[float, float], high: tuple[float, float]) -> float:
+    t = low[0] - low[1] * (high[0] - low[0]) / (high[1] - low[1])
+    width = high[0] - low[0]
+    return min(max(t, low[0] + 0.02 * width), high[0] - 0.02 * width)
+
+
+def _first_epsilon(source: Source, name: str, value: float) -> float:
+    """Start from the Shannon lower bound's ε = D/d, or from the Gaussian's ε at the rate."""
+    if name == "distortion":
+        return value / source.dim
+    return source.total_variance / source.dim * math.exp(-2 * value / source.dim)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Certified:
+    """What a law of another method proves, beside what can be proved at its ε.
+
+    Attributes
+    ----------
+    certificate : Certificate
+        Of the law itself: F(ν), log sup c over the continuum, the bounds it proves alone.
+    optimum : Certificate or None
+        The repaired dual point: the best law found at the same ε (None with ``repair=False``).
+    """
+
+    certificate: Certificate
+    optimum: Certificate | None
+
+    @property
+    def epsilon(self) -> float:
+        return self.certificate.epsilon
+
+    @property
+    def lagrangian(self) -> float:
+        """F(ν), nats: an upper bound on L(ε)."""
+        return self.certificate.lagrangian
+
+    @property
+    def lagrangian_lower(self) -> float:
+        """The best proved lower bound on L(ε), nats."""
+        own = self.certificate.lagrangian_lower
+        return own if self.optimum is None else max(own, self.optimum.lagrangian_lower)
+
+    @property
+    def log_sup(self) -> float:
+        """log sup c of the law, over the continuum, nats."""
+        return self.certificate.log_sup
+
+    @property
+    def distortion(self) -> float:
+        return self.certificate.distortion
+
+    @property
+    def rate(self) -> float:
+        """Upper bound on R at the law's distortion, nats."""
+        return self.certificate.rate
+
+    @property
+    def rate_lower(self) -> float:
+        """Lower bound on R at the law's distortion, nats."""
+        return max(self.lagrangian_lower - self.distortion / (2 * self.epsilon), 0.0)
+
+    @property
+    def gap(self) -> float:
+        """Width of the proved interval on L(ε), nats."""
+        return self.lagrangian - self.lagrangian_lower
+
+    @property
+    def excess(self) -> tuple[float, float]:
+        """Proved bounds on the law's true excess F(ν) − L(ε), nats."""
+        upper = self.lagrangian - self.lagrangian_lower
+        if self.optimum is None:
+            return 0.0, upper
+        floor = self.certificate.lagrangian - 2 * self.certificate.discretisation
+        return max(floor - self.optimum.lagrangian, 0.0), upper
+
+    @property
+    def dual(self) -> DiscreteLaw:
+        """Law whose potential is the dual point: α = 1/(k∗dual) up to the factor sup c."""
+        return self.certificate.law if self.optimum is None else self.optimum.law
+
+
+def certify(src: Any, points: ArrayLike, weights: ArrayLike | None = None, epsilon: float | None = None,
+            repair: bool = True) -> Certified:
+    """Judge the reconstruction law or particles of any method.
+
+    Parameters
+    ----------
+    src : source
+        Anything `heatrd.as_source` takes.
+    points : (m,) or (m, d) array_like
+        Support of ν.
+    weights : (m,) array_like, optional
+        Masses, normalised here; uniform when omitted.
+    epsilon : float
+        Per-coordinate variance of the backward channel.
+    repair : bool
+        Also solve at ε, for the true excess and a repaired dual point.
+
+    Raises
+    ------
+    InvalidInput
+        Bad points, weights or ε.
+    """
+    if epsilon is None:
+        raise InvalidInput("certify needs epsilon, the per-coordinate variance of the backward channel, e.g. epsilon=0.1")
+    source = as_source(src)
+    value = _target("epsilon", epsilon)
+    law = as_law(points, weights, what="reconstruction law")
+    if law.dim != source.dim:
+        raise InvalidInput(f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions")
+    optimum = solver_for(source, default_tolerance(source))(value, None)[0] if repair else None
+    return Certified(certify_law(source, law, value), optimum)
