@@ -43,6 +43,8 @@ METHODS = ("auto", "potentials", "quadrature", "paths")
 _PANEL = 12  # Gauss–Legendre nodes per panel in time
 _PLANE_POINTS = 160
 _LAST_ATOMIC = 0.95
+_LINE_PATHS = 1 << 15
+_SPACE_PATHS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +136,7 @@ def tec_account(
     until: float | None = None,
     epsilon: float | None = None,
     initial: Any = None,
-    n_paths: int = 1 << 15,
+    n_paths: int | None = None,
     n_steps: int = 200,
     rng: np.random.Generator | int | None = 0,
     optimum: float | None = None,
@@ -154,7 +156,7 @@ def tec_account(
     epsilon, initial : optional
         For callables: diffusion coefficient, and the source (or discrete law) of X_0.
     n_paths, rng : int, seed
-        For ``paths``: quasi-random paths (a multiple of 16), and their seed.
+        For ``paths``: quasi-random paths (a multiple of 16; 2¹⁵ on the line and 2¹⁸ in R^d when omitted), and their seed.
     n_steps : int
         Time steps of the Euler chain, for callables.
     optimum : float, optional
@@ -271,13 +273,17 @@ def _report_times(times: ArrayLike | None, until: float | None, atomic: bool, la
 # -- bridges ------------------------------------------------------------------------------------------------------
 
 
-def _of_bridge(bridge: SchrodingerBridge, method: str, times: ArrayLike | None, until: float | None, n_paths: int, rng: Any) -> _Terms:
+def _of_bridge(bridge: SchrodingerBridge, method: str, times: ArrayLike | None, until: float | None, n_paths: int | None,
+               rng: Any) -> _Terms:
     atomic = bridge.atomic
     if method in ("auto", "potentials"):
         return _potentials(bridge, _report_times(times, until, atomic, 1.0))
-    grid = _report_times(times, until, atomic, _LAST_ATOMIC if atomic else 1.0)
+    last = _LAST_ATOMIC if atomic else 1.0
+    if bridge.dim > 1 and times is None:  # every report costs a pass over the source's nodes
+        times = [last if until is None else until]
+    grid = _report_times(times, until, atomic, last)
     if method == "paths":
-        return _paths(bridge, grid, n_paths, rng)
+        return _paths(bridge, grid, n_paths or (_LINE_PATHS if bridge.dim == 1 else _SPACE_PATHS), rng)
     return _quadrature_account(bridge, grid, _line_cubature(bridge) if bridge.dim == 1 else _bridge_cubature(bridge), atomic)
 
 
@@ -301,7 +307,7 @@ def _potentials(bridge: SchrodingerBridge, grid: FloatArray) -> _Terms:
 
 def _paths(bridge: SchrodingerBridge, grid: FloatArray, n_paths: int, rng: Any) -> _Terms:
     """Exact paths at Gauss–Legendre times: the time integral has no bias worth the name."""
-    nodes, weights, ends = _time_rule(grid, bridge.atomic)
+    nodes, weights, ends = _time_rule(grid, bridge.atomic, False)
     ticks = np.unique(np.concatenate([[0.0], nodes, grid]))
     run = sample(bridge, n_paths, times=ticks, save=True, scheme="exact", quasi=True, rng=rng)
     assert run.paths is not None and run.saved_times is not None
@@ -337,7 +343,7 @@ Cubature = Callable[[float], tuple[FloatArray, FloatArray]]
 
 def _quadrature_account(path: Any, grid: FloatArray, cubature: Cubature, atomic: bool | None) -> _Terms:
     """Integrals over x at Gauss–Legendre times; ``cubature(t)`` gives points (n, d) and weights that carry ρ_t."""
-    nodes, weights, ends = _time_rule(grid, bool(atomic))
+    nodes, weights, ends = _time_rule(grid, bool(atomic), path.dim == 1)
     eps = path.epsilon
     energy_rate, excess_rate = np.empty(len(nodes)), np.empty(len(nodes))
     for k, t in enumerate(nodes):
@@ -354,11 +360,11 @@ def _quadrature_account(path: Any, grid: FloatArray, cubature: Cubature, atomic:
     return _Terms("quadrature", grid, energies, entropies, energies + entropies, excesses, np.zeros((4, len(grid))))
 
 
-def _time_rule(grid: FloatArray, singular: bool) -> tuple[FloatArray, FloatArray, list[int]]:
+def _time_rule(grid: FloatArray, singular: bool, rough: bool) -> tuple[FloatArray, FloatArray, list[int]]:
     """Gauss–Legendre nodes and weights on [0, s_1], [s_1, s_2], ….
 
-    In −log(1 − t) where the integrand blows up at 1; in the square root of the first interval, because a jump of μ makes the excess rate
-    grow like t^{−1/2}.
+    In −log(1 − t) where the integrand blows up at 1; in the square root of the first interval where μ may be ``rough``, because a jump
+    makes the excess rate grow like t^{−1/2}.
     """
     z, w = np.polynomial.legendre.leggauss(_PANEL)
     edges = np.concatenate([[0.0], grid])
@@ -369,7 +375,7 @@ def _time_rule(grid: FloatArray, singular: bool) -> tuple[FloatArray, FloatArray
         cuts = np.linspace(0.0, 1.0, pieces + 1)
         half = 0.5 * np.diff(cuts)[:, None]
         v, share = (cuts[:-1, None] + half * (1 + z)).ravel(), (half * w).ravel()
-        place, stretch = (b * v**2, 2 * b * v) if a == 0.0 else (a + (b - a) * v, np.full(len(v), b - a))
+        place, stretch = (b * v**2, 2 * b * v) if a == 0.0 and rough else (a + (b - a) * v, np.full(len(v), b - a))
         nodes.append(-np.expm1(-place) if singular else place)
         weights.append(share * stretch * (np.exp(-place) if singular else 1.0))
         ends.append(sum(len(n) for n in nodes))
@@ -436,13 +442,13 @@ def _of_ensemble(ensemble: Ensemble, optimum: float | None, start: float) -> TEC
 
 
 def _of_callable(control: Any, method: str, times: ArrayLike | None, until: float | None, epsilon: float | None, initial: Any,
-                 n_paths: int, n_steps: int, rng: Any, optimum: float | None, start: float) -> TECAccount:
+                 n_paths: int | None, n_steps: int, rng: Any, optimum: float | None, start: float) -> TECAccount:
     """Account for an arbitrary control: by its Euler chain in one dimension, by paths in any."""
     if method == "potentials":
         raise InvalidInput("the potentials of an arbitrary control are not known; use method='quadrature' (d = 1) or 'paths'")
     dim = getattr(initial, "dim", None)
     if method == "paths" or (method == "auto" and dim != 1):
-        run = sample(control, n_paths, n_steps, epsilon=epsilon, initial=initial, scheme="euler", rng=rng,
+        run = sample(control, n_paths or _SPACE_PATHS, n_steps, epsilon=epsilon, initial=initial, scheme="euler", rng=rng,
                      until=1.0 if until is None else until)
         return _of_ensemble(run, optimum, start)
     if not isinstance(initial, Source | DiscreteLaw) or dim != 1 or epsilon is None:
