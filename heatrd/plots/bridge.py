@@ -115,7 +115,8 @@ def _draw_density(ax: Any, bridge: Any, ensemble: Any) -> None:
 def _mark_atoms(ax: Any, bridge: Any) -> None:
     law = getattr(bridge, "reconstruction", None)
     if law is not None and getattr(bridge, "atomic", False):
-        ax.plot(np.ones(len(law.points)), law.points[:, 0], "o", color="C1", markersize=3.5, clip_on=False)
+        heavy = law.points[law.weights > 1e-3 * law.weights.max(), 0]
+        ax.plot(np.ones(len(heavy)), heavy, "o", color="C1", markersize=3.5, clip_on=False)
 
 
 def _draw_planar(ax: Any, paths: FloatArray) -> Any:

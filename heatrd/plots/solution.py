@@ -119,8 +119,8 @@ def _draw_plane(ax: Any, solution: Any) -> None:
     """Draw atoms over the source in the first two coordinates."""
     law, source = solution.reconstruction, solution.source
     cloud = source.sample(4000, np.random.default_rng(0))
-    ax.plot(cloud[:, 0], cloud[:, 1], ".", color="C0", alpha=0.18, markersize=2, markeredgewidth=0, zorder=1)
-    area = 160 * law.weights / law.weights.max()
+    ax.plot(cloud[:, 0], cloud[:, 1], ".", color="C0", alpha=0.4, markersize=2.5, markeredgewidth=0, zorder=1)
+    area = np.minimum(700 * law.weights, 160)
     ax.scatter(law.points[:, 0], law.points[:, 1], s=area, color="C1", alpha=0.85, linewidths=0, zorder=2)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("$x_1$")
