@@ -27,7 +27,9 @@ from heatrd.quadrature.space import SpaceNodes, space_nodes
 from heatrd.quadrature.tiles import Field, Tiles, make_tiles, posterior, squared_distances
 from heatrd.sources import Source
 
-__all__ = ["NodalCheck", "SpaceProblem", "certify_law", "check_nodes", "space_problem"]
+__all__ = [
+    "Measured", "NodalCheck", "SpaceProblem", "Supremum", "best_dual", "certify_law", "check_nodes", "space_problem",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -194,7 +196,7 @@ def _grid_maxima(result: Scan, cell: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Supremum:
+class Supremum:
     """The proved log sup c; local maxima of c above 1 and their excess; points where c is high and log⁺ c there."""
 
     log: float
@@ -204,7 +206,7 @@ class _Supremum:
     values: FloatArray
 
 
-class _Measured:
+class Measured:
     """c and its dual variants under one or two quadratures."""
 
     def __init__(self, tiles: Tiles, finer: Tiles | None, atoms: FloatArray, log_w: FloatArray, accuracy: float) -> None:
@@ -224,7 +226,7 @@ class _Measured:
     def fields(self) -> list[Field]:
         return [Field(t, np.log(t.weights) - z - s) for t, z, s in zip(self.all, self.log_z, self.log_s)]
 
-    def supremum(self) -> _Supremum:
+    def supremum(self) -> Supremum:
         """Prove a bound of sup c, and list where c is high."""
         fields = self.fields()
         result = scan(fields[0], self.accuracy)
@@ -239,7 +241,7 @@ class _Measured:
         maxima, excess = _local_maxima(fields[0], result)
         where = np.concatenate([*points, maxima])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
-        return _Supremum(float(np.log(top)), maxima, excess, where, logs)
+        return Supremum(float(np.log(top)), maxima, excess, where, logs)
 
 
 def check_nodes(
@@ -252,7 +254,12 @@ def check_nodes(
     finer: Tiles | None = None,
 ) -> NodalCheck:
     """Evaluate F and the proved supremum of c, then repair the dual where that helps."""
-    measured = _Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy)
+    return best_dual(Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy), repair=repair)
+
+
+def best_dual(measured: Measured, *, repair: bool = True) -> NodalCheck:
+    """Try duals 1/(Z s) with s multiplied up patch by patch; return the bounds of the best."""
+    accuracy = measured.accuracy
     objective, difference = measured.integrals([-z for z in measured.log_z])
     first = current = measured.supremum()
     best, best_sup, best_loss, best_difference = first.log, first.log, 0.0, 0.0
@@ -270,7 +277,8 @@ def check_nodes(
         if current.log <= accuracy:
             break
     return NodalCheck(
-        objective, objective - best, first.log, first.maxima, first.excess, best_sup, best_loss, difference + best_difference
+        objective, objective - best, first.log, first.maxima, first.excess, best_sup, best_loss,
+        difference + best_difference,
     )
 
 

@@ -27,7 +27,7 @@ from scipy.special import comb
 
 from heatrd.quadrature.tiles import Field
 
-__all__ = ["Scan", "interpolation_error", "scan", "upper_bound"]
+__all__ = ["Scan", "chebyshev_points", "degrees", "interpolation_error", "scan", "upper_bound"]
 
 FloatArray = NDArray[np.float64]
 
@@ -48,7 +48,8 @@ def _lebesgue(n: int) -> float:
 
 
 @lru_cache(maxsize=32)
-def _nodes(n: int) -> FloatArray:
+def chebyshev_points(n: int) -> FloatArray:
+    """Chebyshev points of the first kind on [−1, 1], ascending."""
     return np.cos(np.pi * (np.arange(n) + 0.5) / n)[::-1].copy()
 
 
@@ -56,7 +57,7 @@ def _nodes(n: int) -> FloatArray:
 def _to_bernstein(n: int) -> FloatArray:
     """Values at n Chebyshev points of [−1, 1] → Bernstein coefficients of degree n − 1."""
     degree = n - 1
-    s = 0.5 * (_nodes(n) + 1)
+    s = 0.5 * (chebyshev_points(n) + 1)
     k = np.arange(n)
     basis = comb(degree, k) * s[:, None] ** k * (1 - s[:, None]) ** (degree - k)
     return np.linalg.inv(basis)
@@ -65,10 +66,10 @@ def _to_bernstein(n: int) -> FloatArray:
 @lru_cache(maxsize=32)
 def _resample(n: int, m: int) -> FloatArray:
     """Values at n Chebyshev points → values at m Chebyshev points of each of the pieces, shape (pieces, m, n)."""
-    coefficients = np.linalg.inv(chebyshev.chebvander(_nodes(n), n - 1))
+    coefficients = np.linalg.inv(chebyshev.chebvander(chebyshev_points(n), n - 1))
     edges = np.linspace(-1, 1, _PIECES + 1)
     out = [
-        chebyshev.chebvander(0.5 * (a + b) + 0.5 * (b - a) * _nodes(m), n - 1) @ coefficients
+        chebyshev.chebvander(0.5 * (a + b) + 0.5 * (b - a) * chebyshev_points(m), n - 1) @ coefficients
         for a, b in zip(edges[:-1], edges[1:])
     ]
     return np.array(out)
@@ -119,7 +120,7 @@ class Scan:
 
     def axes(self, cell: int) -> list[FloatArray]:
         """The Chebyshev points of one cell, axis by axis."""
-        return [z + self.half * _nodes(self.count) for z in self.centres[cell]]
+        return [z + self.half * chebyshev_points(self.count) for z in self.centres[cell]]
 
 
 def degrees(accuracy: float, dim: int) -> tuple[int, int, float]:
@@ -154,7 +155,7 @@ def scan(field: Field, accuracy: float, floor: float = 0.5) -> Scan:
         if bound < floor:
             skipped = max(skipped, bound)
             continue
-        v, lost = field.on_grid([z + half * _nodes(n) for z in centre], drop)
+        v, lost = field.on_grid([z + half * chebyshev_points(n) for z in centre], drop)
         centres.append(centre)
         values.append(v)
         dropped = max(dropped, lost)

@@ -1,7 +1,7 @@
-"""The spherical average of an exponential: log of Γ(ν + 1)(t/2)^(−ν) I_ν(t), ν = d/2 − 1, without overflow or underflow.
+"""The spherical average of an exponential: Γ(ν + 1)(t/2)^(−ν) I_ν(t), ν = d/2 − 1, without overflow or underflow.
 
-E over a uniform direction u of exp(t e·u) equals ₀F₁(; d/2; t²/4). For small t the positive series is summed; beyond, scipy's scaled I_ν
-cannot underflow. Its logarithmic derivative is the Bessel ratio A_d(t) = I_{d/2}(t)/I_{d/2−1}(t).
+E over a uniform direction u of exp(t e·u) equals ₀F₁(; d/2; t²/4). For small t the positive series is summed;
+beyond, scipy's scaled I_ν cannot underflow. Its logarithmic derivative is the Bessel ratio A_d(t) = I_{d/2}(t)/I_{d/2−1}(t).
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from scipy.special import gammaln, ive
 
 from heatrd.sources.base import FloatArray
 
-__all__ = ["bessel_ratio", "log_sphere_average"]
+__all__ = ["bessel_ratio", "log_damped_average", "log_sphere_average"]
 
 _TERMS = 160
 
 
 def log_sphere_average(dim: int, t: ArrayLike) -> FloatArray:
-    """log E exp(t e·u), u uniform on the unit sphere of R^dim, t ≥ 0 of any shape; error about 1e-14 relative to max(1, value)."""
+    """log E exp(t e·u), u uniform on the unit sphere of R^dim, t ≥ 0 of any shape."""
+    return np.asarray(log_damped_average(dim, t) + np.asarray(t, dtype=np.float64))
+
+
+def log_damped_average(dim: int, t: ArrayLike) -> FloatArray:
+    """log E exp(t (e·u − 1)): no cancellation at large t; absolute error about 1e-15 d."""
     t = np.asarray(t, dtype=np.float64)
     out = np.empty(t.shape)
     nu = 0.5 * dim - 1.0
@@ -34,10 +39,10 @@ def log_sphere_average(dim: int, t: ArrayLike) -> FloatArray:
             total += term
             if not (term > 1e-18 * (1 + total)).any():
                 break
-        out[small] = np.log1p(total)
+        out[small] = np.log1p(total) - t[small]
     if not small.all():
         tl = t[~small]
-        out[~small] = tl + np.log(ive(nu, tl)) + gammaln(nu + 1) - nu * np.log(0.5 * tl)
+        out[~small] = np.log(ive(nu, tl)) + gammaln(nu + 1) - nu * np.log(0.5 * tl)
     return out
 
 
@@ -45,4 +50,4 @@ def bessel_ratio(dim: int, t: ArrayLike) -> FloatArray:
     """A_d(t) = I_{d/2}(t)/I_{d/2−1}(t), t ≥ 0: the derivative of `log_sphere_average`."""
     t = np.asarray(t, dtype=np.float64)
     # I_{ν+1}/I_ν = (t/2)/(ν+1) · ₀F₁(ν+2; ·)/₀F₁(ν+1; ·)
-    return np.asarray(t / dim * np.exp(log_sphere_average(dim + 2, t) - log_sphere_average(dim, t)))
+    return np.asarray(t / dim * np.exp(log_damped_average(dim + 2, t) - log_damped_average(dim, t)))

@@ -16,7 +16,7 @@ from scipy import special
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
-from heatrd.sources._bessel import log_sphere_average
+from heatrd.sources._bessel import log_damped_average
 from heatrd.sources.base import FloatArray, Source
 
 __all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "RadialSource", "Sphere", "sphere_rule"]
@@ -241,7 +241,7 @@ class NoisySphere(RadialSource):
 
 def _damped(dim: int, t: FloatArray) -> FloatArray:
     """log E exp(t(e·u − 1)) for u uniform on the sphere."""
-    return np.asarray(log_sphere_average(dim, t) - t)
+    return log_damped_average(dim, t)
 
 
 class Ball(RadialSource):
