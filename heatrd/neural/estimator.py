@@ -33,6 +33,7 @@ DEFAULT_RANGE = (0.02, 1.0)
 RADIAL_FLOOR = 1e-4
 READOUT_STREAM = 2**31
 WEIGHT_STREAM = 23
+PARTICLES_UP_TO_DIM = 3
 HELD_OUT_POINTS = 16384
 SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
@@ -59,7 +60,7 @@ class R2D2:
         How the terminal law is paid for in training: ``"last-step-mixture"`` (the batch's own end points; exact in
         the limit of large batches, best in low dimension), ``"knife"`` (learned Gaussian mixture), ``"elliptical"``
         (learned radial law; high-dimensional symmetric sources), ``"negentropy"`` (the paper's approximation; no
-        bound).
+        bound). ``"auto"``: the first up to dimension 3, the second beyond.
     epsilon_range : (float, float), optional
         ε in source units; 0.02 to 1 of the mean variance per coordinate when omitted.
     components : int
@@ -84,7 +85,7 @@ class R2D2:
         width: int = 64,
         depth: int = 3,
         steps: int = 12,
-        entropy: str = "last-step-mixture",
+        entropy: str = "auto",
         epsilon_range: tuple[float, float] | None = None,
         components: int = 16,
         last: float = 0.01,
@@ -96,8 +97,8 @@ class R2D2:
         self.steps = _integer(steps, "steps", 1)
         self.components = _integer(components, "components", 1)
         self.seed = _integer(seed, "seed", 0)
-        if entropy not in ENTROPIES:
-            raise InvalidInput(f"entropy={entropy!r} is not known; choose one of {', '.join(ENTROPIES)}")
+        if entropy not in ("auto", *ENTROPIES):
+            raise InvalidInput(f"entropy={entropy!r} is not known; choose 'auto' or one of {', '.join(ENTROPIES)}")
         self.entropy = entropy
         self.last = _number(last, "last")
         if not 1e-6 <= self.last < 1:
@@ -168,7 +169,7 @@ class R2D2:
         checkpoint : path, optional
             Directory for a checkpoint, written every ``checkpoint_every`` steps, at the end and when interrupted.
         resume : bool
-            Continue from the checkpoint in that directory: bit for bit the uninterrupted training.
+            Continue from the checkpoint in that directory, where there is one: bit for bit the uninterrupted training.
         evaluate_every : int, optional
             Steps between evaluations of the held-out loss; a 25th of ``steps`` when omitted. The best parameters seen
             are kept.
@@ -195,6 +196,8 @@ class R2D2:
             raise InvalidInput("resume=True needs checkpoint=DIR, the directory given to the interrupted fit")
         data = data_of(source, dim=self.dim, held_out=held_out, seed=self.seed)
         coordinates = data.coordinates
+        if self.entropy == "auto":
+            self.entropy = "last-step-mixture" if coordinates.dim <= PARTICLES_UP_TO_DIM else "knife"
         epsilon_range = self.epsilon_range or _default_range(coordinates)
         plan = self._plan(coordinates, epsilon_range, steps, batch, groups, learning_rate, evaluate_every, patience)
         model, history = train(

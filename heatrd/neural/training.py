@@ -97,7 +97,7 @@ def train(
     for it) before they propagate.
     """
     state = State(model, model, model, OPTIMISER.init(model))
-    if checkpoint is not None and resume:
+    if checkpoint is not None and resume and (checkpoint / CHECKPOINT).exists():
         _restore(state, checkpoint / CHECKPOINT, fingerprint or {})
     evaluate = _held_out_loss(data, plan)
     started = time.perf_counter() - state.seconds

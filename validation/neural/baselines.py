@@ -1,11 +1,12 @@
-"""The two particle methods R2D2 is compared with, own code, at their published settings. Nats; D = full squared error.
+"""The two particle methods R2D2 is compared with, own code. Nats; D = full squared error.
 
 - **NERD** (Lei, Hassani, Saeedi Bidokhti 2022): a generator Y = g_ψ(Z), Z ~ N(0, I), trained on
   F̂ = −E_x log (1/M) Σ_j exp(−‖x − Y_j‖²/2ε), one training per ε; read out with M = 40 000 fresh generator samples.
 - **WGD** (Yang, Eckstein, Nutz, Mandt 2023): M particles moved along the Wasserstein gradient of F, y ← y + η ε∇c(y),
   c(y) = E_x k(x−y)/Z(x), one run per ε.
 
-Both laws are sums of M point masses, so neither can report a rate above log M nats. Like R2D2's bound, each is F(ν̂) at held-out points.
+Both laws are sums of M point masses, so neither can report a rate above log M nats. Like R2D2's bound, each is F(ν̂) at
+held-out points.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def nerd(
     latent: int = 8,
     width: int = 64,
     readout: int = 40_000,
-    held_out: int = 4096,
+    held_out: np.ndarray | None = None,
 ) -> Particles:
     """Train a three-layer generator with Adam (1e-3) and read F out with ``readout`` of its samples."""
     rng = np.random.default_rng(seed)
@@ -81,7 +82,7 @@ def nerd(
         weights, state = update(weights, state, batch_x, jax.random.fold_in(key, k))
     y = generate(weights, jax.random.normal(jax.random.fold_in(key, steps), (readout, latent)))
     points = centre + scale * np.asarray(y, dtype=np.float64)
-    return evaluate(points, sample(held_out, np.random.default_rng((seed, 1))), epsilon)
+    return evaluate(points, sample(4096, np.random.default_rng((seed, 1))) if held_out is None else held_out, epsilon)
 
 
 def wgd(
@@ -93,7 +94,7 @@ def wgd(
     steps: int = 1000,
     batch: int = 2048,
     rate: float = 0.3,
-    held_out: int = 4096,
+    held_out: np.ndarray | None = None,
 ) -> Particles:
     """Move ``particles`` by y ← y + η_k ε∇c(y), η_k decaying to a tenth, from draws of the source."""
     rng = np.random.default_rng(seed)
@@ -108,7 +109,7 @@ def wgd(
     for k in range(steps):
         y = move(y, jnp.asarray(sample(batch, rng), jnp.float32), rate * 0.1 ** (k / steps))
     points = np.asarray(y, dtype=np.float64)
-    return evaluate(points, sample(held_out, np.random.default_rng((seed, 1))), epsilon)
+    return evaluate(points, sample(4096, np.random.default_rng((seed, 1))) if held_out is None else held_out, epsilon)
 
 
 def evaluate(points: np.ndarray, x: np.ndarray, epsilon: float) -> Particles:
