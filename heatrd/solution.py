@@ -117,7 +117,10 @@ class Solution:
         """The Schrödinger bridge between μ and ν: density path, control, potentials (DESIGN (4))."""
         if not math.isfinite(self.epsilon):
             raise InvalidInput("no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion")
-        return SchrodingerBridge(self.certificate.quadrature, self.reconstruction, self.epsilon, source=self.source)
+        mu = self.certificate.quadrature
+        if self.regime == "backward-heat":
+            return SchrodingerBridge.backward_heat(mu, self.reconstruction, self.epsilon, self.source)
+        return SchrodingerBridge(mu, self.reconstruction, self.epsilon, source=self.source)
 
     def plot(self, ax: Any = None, *, unit: str = "nat") -> Any:
         """Draw source, reconstruction law and certificate function; return the axes."""

@@ -131,6 +131,21 @@ class SchrodingerBridge:
         return cls(plan.mu, plan.nu, plan.epsilon, source, tilt=np.ravel(plan.g) / plan.epsilon)
 
     @classmethod
+    def backward_heat(cls, mu: DiscreteLaw, lattice: DiscreteLaw, epsilon: float, source: Source) -> SchrodingerBridge:
+        """Build the bridge inside the backward-heat class: from ν in closed form where the source knows it, else from its lattice.
+
+        Parameters
+        ----------
+        mu, lattice : DiscreteLaw
+            The discretised source, and ν on a lattice that resolves the blur ε.
+        epsilon : float
+        source : Source
+            Its ``deblurred(epsilon)`` is ν; used where it has a density, so that t = 1 exists as well.
+        """
+        smooth = source.deblurred(epsilon)
+        return cls(mu, lattice if smooth is None or not _is_smooth(smooth) else smooth, epsilon, source)
+
+    @classmethod
     def from_path(cls, path: Any, mu: DiscreteLaw | None = None) -> SchrodingerBridge:
         """Build the bridge of a backward heat path (`heatrd.backward_heat`): φ_t = ρ_t and φ̂ ≡ 1 up to its residual.
 
@@ -444,6 +459,16 @@ def _edges(source: Source1D, nodes: FloatArray) -> FloatArray:
 
 def _is_mixture(law: Any) -> bool:
     return all(hasattr(law, name) for name in ("weights", "means", "covs"))
+
+
+def _is_smooth(law: Source) -> bool:
+    """Whether a law has a density everywhere it puts mass (no atoms, no lower-dimensional set)."""
+    if len(law.discrete_part[1]):
+        return False
+    try:
+        return bool(np.isfinite(law.log_density(law.sample(8, 0))).all())
+    except (InvalidInput, NotImplementedError):
+        return False
 
 
 def _flow_of(nu: Source, nodes: AtomFlow, epsilon: float) -> Flow:
