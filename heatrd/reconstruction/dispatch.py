@@ -10,7 +10,7 @@ from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.reconstruction import line, product, radial, space
-from heatrd.sources import RadialSource, Source, Source1D
+from heatrd.sources import Source, Source1D
 
 __all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "solver_for"]
 
@@ -19,7 +19,7 @@ Solve = Callable[[float, DiscreteLaw | None], tuple[Certificate, str]]
 
 def default_tolerance(source: Source) -> float:
     """Gap asked for when the caller names none, nats."""
-    if source.dim == 1 or isinstance(source, RadialSource) or source.factors is not None:
+    if source.dim == 1 or radial.radial_form(source) is not None or source.factors is not None:
         return 1e-9
     return {2: 1e-8}.get(source.dim, 1e-6)
 
@@ -30,8 +30,9 @@ def solver_for(source: Source, tol: float) -> Solve:
         return line.LineProblem(source, tol).at
     if product.applies(source):
         return lambda epsilon, start: product.reconstruct(source, epsilon, tol=tol, start=start)
-    if isinstance(source, RadialSource):
-        return lambda epsilon, start: radial.reconstruct(source, epsilon, tol=tol, start=start)
+    symmetric = radial.radial_form(source)
+    if symmetric is not None:
+        return lambda epsilon, start: radial.reconstruct(symmetric, epsilon, tol=tol, start=start)
     if source.dim > 3 and not source.is_discrete:
         raise InvalidInput(f"{source!r} has dimension {source.dim}; beyond d = 3 only products of independent coordinates, rotationally "
                            "symmetric sources and samples are solved; use heatrd.neural for an estimate")

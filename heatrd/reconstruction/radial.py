@@ -20,14 +20,22 @@ from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction.space_interior import optimal_weights
 from heatrd.reconstruction.space_polish import State, polish
-from heatrd.sources import RadialSource
+from heatrd.sources import RadialSource, Source
 
-__all__ = ["reconstruct"]
+__all__ = ["radial_form", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 _CYCLES = 30
+
+
+def radial_form(source: Source) -> RadialSource | None:
+    """The source as a rotationally symmetric one, where it is."""
+    if isinstance(source, RadialSource):
+        return source
+    form = getattr(source, "isotropic", None)
+    return form if isinstance(form, RadialSource) else None
 
 
 def reconstruct(
