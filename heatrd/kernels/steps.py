@@ -4,9 +4,9 @@ One step on a uniform grid is, with r_a = ε τ / (2 h_a²),
 
     ρ ← ρ + Σ_a r_a (ρ_{i+1} − 2ρ_i + ρ_{i−1}).
 
-A slab of planes is read once and written once for ``k`` steps: as plane v arrives, level l = 1..k is advanced to plane
-v − l from the last three planes of level l − 1, kept in ``ring``; level k goes back into the array. Working in
-place spares the write-allocate traffic, and memory traffic falls by k. The k ghost planes on either side
+A slab of rows is read once and written once for ``k`` steps: as row v arrives, level l = 1..k is advanced to row
+v − l from the last three rows of level l − 1, kept in ``ring``; level k goes back into the array. Working in
+place spares the write-allocate traffic, and memory traffic falls by k. The k ghost rows on either side
 come as ``below`` and ``above`` (copied beforehand: mirrored, periodic, or a neighbouring slab's), which makes
 the boundary along the first axis, and threads over slabs, a matter of the caller. Along the other
 axes the boundary is periodic or reflecting.
@@ -34,29 +34,26 @@ def _step_row(down, here, up, r0, r1, periodic, out):
 
 
 @jit
-def _step_plane(down, here, up, r0, r1, r2, periodic, out):
-    n, m = here.shape
+def _step_plane(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
+    """One step of rows first … last − 1 of a plane whose neighbouring rows are all there; row i goes to ``out[i + shift]``."""
+    m = here.shape[1]
+    e = m - 1
     c = 1.0 - 2.0 * (r0 + r1 + r2)
-    for i in range(n):
-        if periodic:
-            south = here[i - 1] if i > 0 else here[n - 1]
-            north = here[i + 1] if i < n - 1 else here[0]
-        else:
-            south = here[max(i - 1, 0)]
-            north = here[min(i + 1, n - 1)]
-        centre, d, u, target = here[i], down[i], up[i], out[i]
-        for j in range(1, m - 1):
-            target[j] = (
-                c * centre[j] + r0 * (d[j] + u[j]) + r1 * (south[j] + north[j]) + r2 * (centre[j - 1] + centre[j + 1])
+    for i in range(first, last):
+        t = i + shift
+        for j in range(1, e):
+            out[t, j] = (
+                c * here[i, j]
+                + r0 * (down[i, j] + up[i, j])
+                + r1 * (here[i - 1, j] + here[i + 1, j])
+                + r2 * (here[i, j - 1] + here[i, j + 1])
             )
-        left = centre[m - 1] if periodic else centre[0]
-        right = centre[0] if periodic else centre[m - 1]
-        target[0] = (
-            c * centre[0] + r0 * (d[0] + u[0]) + r1 * (south[0] + north[0]) + r2 * (left + centre[min(1, m - 1)])
-        )
-        if m > 1:
-            e = m - 1
-            target[e] = c * centre[e] + r0 * (d[e] + u[e]) + r1 * (south[e] + north[e]) + r2 * (centre[e - 1] + right)
+        left = here[i, e] if periodic else here[i, 0]
+        right = here[i, 0] if periodic else here[i, e]
+        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
+        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
+        out[t, 0] = head + r2 * (left + here[i, min(1, e)])
+        out[t, e] = tail + r2 * (here[i, max(e - 1, 0)] + right) if m > 1 else out[t, 0]
 
 
 @jit
@@ -102,25 +99,33 @@ def advance_2d(rho, below, above, ring, r0, r1, periodic):
 
 
 @jit
-def advance_3d(rho, below, above, ring, r0, r1, r2, periodic):
-    """Advance ``rho`` (n, m, p) by k steps in place; ``below``, ``above`` (k, m, p); ``ring`` (k, 3, m, p) scratch."""
+def advance_3d(rho, planes, rows, start, end, ring, r0, r1, r2, periodic, out):
+    """Advance rows ``start`` … ``end`` − 1 of all planes of ``rho`` (n, m, p) by k steps into ``out``.
+
+    ``planes`` (n + 2k) and ``rows`` (m + 2k) name the cells that stand for those beyond the walls; ``ring`` (k, 3, end −
+    start + 2k, p) is scratch. Level l holds rows l … end − start + 2k − l of the tile: the tiles overlap instead of waiting
+    for each other, so that a tile's ring stays in cache however large the planes are.
+    """
     n = rho.shape[0]
-    k = below.shape[0]
+    k = ring.shape[0]
+    width = end - start + 2 * k
     for v in range(-k, n + k):
-        if v < 0:
-            ring[0, (v + k) % 3, :, :] = below[v + k]
-        elif v < n:
-            ring[0, (v + k) % 3, :, :] = rho[v]
-        else:
-            ring[0, (v + k) % 3, :, :] = above[v - n]
+        fresh = ring[0, (v + k) % 3]
+        source = rho[planes[v + k]]
+        for q in range(width):
+            row = rows[start + q]
+            for j in range(source.shape[1]):
+                fresh[q, j] = source[row, j]
         for l in range(1, k + 1):
             i = v - l
             if i < l - k:
                 break
             s = i + k
-            old = ring[l - 1]
-            target = rho[i] if l == k else ring[l, s % 3]
-            _step_plane(old[(s - 1) % 3], old[s % 3], old[(s + 1) % 3], r0, r1, r2, periodic, target)
+            down, here, up = ring[l - 1, (s - 1) % 3], ring[l - 1, s % 3], ring[l - 1, (s + 1) % 3]
+            if l == k:
+                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, out[i], start - k)
+            else:
+                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, ring[l, s % 3], 0)
 
 
 @jit
