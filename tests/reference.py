@@ -53,3 +53,77 @@ def explicit_steps(rho, numbers, steps, boundary):
 def legendre_stage(now, before, start, l_now, l_start, mu, nu, mu_tilde, gamma):
     """One RKL2 stage."""
     return mu * now + nu * before + (1 - mu - nu) * start + mu_tilde * l_now + gamma * l_start
+
+
+# --- kernels/line ----------------------------------------------------------------------------------------------------
+
+
+def gauss_kernel(x, y, root):
+    """K_ij = exp(−(x_i − y_j)²/2ε), dense."""
+    return np.exp(-((np.subtract.outer(x, y) / root) ** 2) / 2)
+
+
+def windows(x, y, root, reach):
+    """Index ranges of the y within max(reach √ε, 8√ε + distance to the nearest) of each x."""
+    distance = np.abs(np.subtract.outer(x, y))
+    inside = distance <= np.maximum(reach * root, distance.min(axis=1) + 8 * root)[:, None]
+    return inside.argmax(axis=1), len(y) - inside[:, ::-1].argmax(axis=1)
+
+
+def log_potential(x, y, logw, root):
+    """log Σ_j w_j k(x − y_j) and the posterior mean of (x − y)², dense and in long double."""
+    square = np.subtract.outer(x, y).astype(np.longdouble) ** 2
+    a = np.asarray(logw, np.longdouble) - square / (2 * np.longdouble(root) ** 2)
+    top = a.max(axis=1, keepdims=True)
+    e = np.exp(a - top)
+    total = e.sum(axis=1)
+    return (top[:, 0] + np.log(total)).astype(float), ((e * square).sum(axis=1) / total).astype(float)
+
+
+def moments_at(points, x, logq, root, terms):
+    """a_n = Σ_i q_i k(x_i − y) He_n((x_i − y)/√ε)/n! from NumPy's Hermite polynomials."""
+    g = np.subtract.outer(x, points) / root
+    weight = np.exp(np.asarray(logq)[:, None] - g * g / 2)
+    rows, factorial = [], 1.0
+    for n in range(terms):
+        factorial *= max(n, 1)
+        rows.append((weight * np.polynomial.hermite_e.hermeval(g, np.eye(terms)[n])).sum(axis=0) / factorial)
+    return np.array(rows).T
+
+
+def polynomial_supremum(coefficients, radius):
+    """Maximum of a polynomial (ascending coefficients) over |t| ≤ radius, from the roots of its derivative."""
+    p = np.polynomial.Polynomial(coefficients)
+    roots = p.deriv().roots()
+    inside = roots.real[(np.abs(roots.imag) < 1e-7) & (np.abs(roots.real) <= radius)]
+    return max(p(np.concatenate([inside, [-radius, radius]])))
+
+
+def newton_system(x, mass, y, w, fixed, root):
+    """c, √ε c′, ε c″ at the atoms and Σ_i μ_i v_i v_iᵀ/√(w w) dense, atoms interleaved; ``fixed`` a log-potential."""
+    g = np.subtract.outer(x, y) / root
+    k = np.exp(-g * g / 2)
+    z = k @ w + np.exp(fixed)
+    q = (mass / z)[:, None] * k
+    p = w * k / z[:, None]
+    v = np.stack([p, p * g], axis=2) / np.sqrt(w)[None, :, None]
+    v = v.reshape(len(x), -1)
+    return q.sum(axis=0), (q * g).sum(axis=0), (q * (g * g - 1)).sum(axis=0), v.T @ (mass[:, None] * v)
+
+
+def lower_band(matrix, width):
+    """band[j, d] = matrix[j + d, j]; zero below the matrix."""
+    n = len(matrix)
+    band = np.zeros((n, width))
+    for d in range(min(width, n)):
+        band[: n - d, d] = np.diag(matrix, -d)
+    return band
+
+
+def from_lower_band(band):
+    """The symmetric matrix of a lower band."""
+    n, width = band.shape
+    matrix = np.diag(band[:, 0]).astype(float)
+    for d in range(1, min(width, n)):
+        matrix += np.diag(band[: n - d, d], -d) + np.diag(band[: n - d, d], d)
+    return matrix
