@@ -225,6 +225,80 @@ def test_compare_refuses_unusable_points(text, words, capsys, tmp_path):
     assert_refused(f"compare {tmp_path}/points.csv gaussian", capsys, words)
 
 
+# ---- path, sample, neural ----------------------------------------------------------------------------------
+
+
+def test_path_of_a_gaussian_is_the_gaussian_path(capsys, tmp_path):
+    record = run_json(f"path gaussian --epsilon 0.5 --json --times 0,1 --out {tmp_path}/p.csv", capsys)
+    assert record["theta"] == pytest.approx(0.5) and record["distortion"] == 0.5
+    assert record["gap"] <= 1e-9 and record["flags"] == []
+    table = np.array(
+        [[float(row[name]) for name in ("t", "x", "density", "control")] for row in rows_of(tmp_path / "p.csv")]
+    )
+    t, x, density, control = table[np.abs(table[:, 1]) < 3].T
+    variance = 1 - 0.5 * t
+    np.testing.assert_allclose(density, np.exp(-(x**2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), rtol=1e-9)
+    np.testing.assert_allclose(control, -0.5 * x / variance, atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix, start", [("png", PNG), ("gif", b"GIF8")])
+def test_path_is_drawn_and_animated(suffix, start, capsys, tmp_path, monkeypatch):
+    from heatrd.backward import HeatPath
+
+    animate = HeatPath.animate
+    monkeypatch.setattr(HeatPath, "animate", lambda self, file: animate(self, file, frames=3))
+    code, out, err = run(f"path gaussian --epsilon 0.5 --no-certificate --plot {tmp_path}/p.{suffix}", capsys)
+    assert code == 0, err
+    assert "residual" in out and "gap" not in out
+    assert (tmp_path / f"p.{suffix}").read_bytes().startswith(start)
+
+
+def test_path_beyond_the_critical_epsilon_is_refused(capsys):
+    assert_refused("path gaussian --epsilon 1.5", capsys, "1.5")
+    assert_refused("path laplace --epsilon 0.1", capsys, "0.1")
+
+
+def test_sample_agrees_with_exact_values_in_standard_errors(capsys, tmp_path):
+    command = f"sample uniform --epsilon 0.3 --paths 4000 --steps 20 --seed 5 --json --out {tmp_path}/x.csv"
+    record = run_json(command, capsys)
+    rows = record["quantities"]
+    assert any("energy" in name for name in rows) and any("entropy" in name for name in rows)
+    for name, row in rows.items():
+        assert 0 < row["stderr"] < 0.05, name
+        assert abs(row["z"]) < 5, name
+        assert row["z"] == pytest.approx((row["estimate"] - row["exact"]) / row["stderr"])
+    exact = heatrd.solve("uniform", epsilon=0.3).distortion
+    assert rows["distortion"]["exact"] == pytest.approx(exact)
+    assert len(rows_of(tmp_path / "x.csv")) == 4000
+
+
+def test_sample_draws_paths(capsys, tmp_path):
+    command = f"sample gaussian --epsilon 0.5 --paths 500 --steps 10 --plot {tmp_path}/p.png"
+    code, out, err = run(command, capsys)
+    assert code == 0, err
+    assert out.split()[:5] == ["quantity", "exact", "estimate", "stderr", "z"]
+    assert (tmp_path / "p.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.slow
+def test_neural_bound_lies_above_the_certified_optimum(capsys, tmp_path):
+    pytest.importorskip("jax")
+    command = f"neural gaussian --range 0.1,0.5 --steps 40 --points 2 --json --out {tmp_path}/n.csv"
+    record = run_json(command, capsys)
+    upper, stderr, certified = (
+        np.array(record[name]) for name in ("lagrangian_upper", "lagrangian_upper_stderr", "lagrangian_certified")
+    )
+    np.testing.assert_allclose(certified, [0.5 * np.log(1 / e) + 0.5 for e in record["epsilon"]], atol=1e-6)
+    assert (upper > certified - 4 * stderr).all() and (upper < certified + 0.5).all()
+    assert len(rows_of(tmp_path / "n.csv")) == 2
+
+
+def test_neural_range_is_checked(capsys):
+    pytest.importorskip("jax")
+    assert_refused("neural gaussian --range 1,0.1", capsys, "increasing")
+    assert_refused("neural gaussian --range 1", capsys, "increasing")
+
+
 # ---- critical, warmup, completion -------------------------------------------------------------------------
 
 

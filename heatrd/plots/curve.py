@@ -121,7 +121,7 @@ def plot_reconstructions(curve: Any, *, ax: Any, title: str = "", largest: float
     largest : float
         Area, in points², of an atom that has all the mass.
     """
-    solutions = [solution for solution in curve.solutions if solution is not None]
+    solutions = [each for each in curve.solutions if each is not None and np.isfinite(each.epsilon)]
     if not solutions:
         raise InvalidInput("this curve carries no solutions to draw; compute it afresh, or keep them when saving")
     shown: list[float] = []
