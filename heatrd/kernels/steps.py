@@ -35,25 +35,68 @@ def _step_row(down, here, up, r0, r1, periodic, out):
 
 @jit
 def _step_plane(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
-    """One step of rows first … last − 1 of a plane whose neighbouring rows are all there; row i goes to ``out[i + shift]``."""
+    """One step of rows first … last − 1 of a plane whose neighbouring rows are there; row i goes to ``out[i + shift]``.
+
+    The rows are treated as one run, which is wrong at their ends; the ends are done again.
+    """
     m = here.shape[1]
     e = m - 1
     c = 1.0 - 2.0 * (r0 + r1 + r2)
+    start, size = first * m, (last - first) * m
+    flat = here.ravel()
+    middle = flat[start : start + size]
+    south, north = flat[start - m : start - m + size], flat[start + m : start + m + size]
+    west, east = flat[start - 1 : start - 1 + size], flat[start + 1 : start + 1 + size]
+    d, u = down.ravel()[start : start + size], up.ravel()[start : start + size]
+    target = out.ravel()[start + shift * m : start + shift * m + size]
+    for j in range(size):
+        target[j] = c * middle[j] + r0 * (d[j] + u[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
     for i in range(first, last):
-        t = i + shift
+        left = here[i, e] if periodic else here[i, 0]
+        right = here[i, 0] if periodic else here[i, e]
+        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
+        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
+        out[i + shift, 0] = head + r2 * (left + here[i, min(1, e)])
+        if m > 1:
+            out[i + shift, e] = tail + r2 * (here[i, e - 1] + right)
+
+
+@jit
+def _take_plane(source, rows, start, fresh):
+    """Copy the rows of a tile, halo included, into ``fresh``."""
+    for q in range(fresh.shape[0]):
+        row = rows[start + q]
+        for j in range(fresh.shape[1]):
+            fresh[q, j] = source[row, j]
+
+
+@jit
+def _step_and_take_plane(down, here, source, rows, start, r0, r1, r2, periodic, out, shift, fresh):
+    """`_step_plane` with the plane above still in memory, `_take_plane` of it row by row: compute hides the reading."""
+    width, m = here.shape
+    e = m - 1
+    c = 1.0 - 2.0 * (r0 + r1 + r2)
+    for j in range(m):
+        fresh[0, j] = source[rows[start], j]
+        fresh[width - 1, j] = source[rows[start + width - 1], j]
+    for i in range(1, width - 1):
+        row, t = rows[start + i], i + shift
         for j in range(1, e):
             out[t, j] = (
                 c * here[i, j]
-                + r0 * (down[i, j] + up[i, j])
+                + r0 * (down[i, j] + source[row, j])
                 + r1 * (here[i - 1, j] + here[i + 1, j])
                 + r2 * (here[i, j - 1] + here[i, j + 1])
             )
         left = here[i, e] if periodic else here[i, 0]
         right = here[i, 0] if periodic else here[i, e]
-        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
-        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
+        head = c * here[i, 0] + r0 * (down[i, 0] + source[row, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
+        tail = c * here[i, e] + r0 * (down[i, e] + source[row, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
         out[t, 0] = head + r2 * (left + here[i, min(1, e)])
-        out[t, e] = tail + r2 * (here[i, max(e - 1, 0)] + right) if m > 1 else out[t, 0]
+        if m > 1:
+            out[t, e] = tail + r2 * (here[i, e - 1] + right)
+        for j in range(m):
+            fresh[i, j] = source[row, j]
 
 
 @jit
@@ -82,20 +125,17 @@ def advance_2d(rho, below, above, ring, r0, r1, periodic):
     n = rho.shape[0]
     k = below.shape[0]
     for v in range(-k, n + k):
-        if v < 0:
-            ring[0, (v + k) % 3, :] = below[v + k]
-        elif v < n:
-            ring[0, (v + k) % 3, :] = rho[v]
-        else:
-            ring[0, (v + k) % 3, :] = above[v - n]
+        fresh = below[v + k] if v < 0 else (rho[v] if v < n else above[v - n])
         for l in range(1, k + 1):
             i = v - l
             if i < l - k:
                 break
             s = i + k
             old = ring[l - 1]
+            up = fresh if l == 1 else old[(s + 1) % 3]  # straight from memory: compute hides the reading
             target = rho[i] if l == k else ring[l, s % 3]
-            _step_row(old[(s - 1) % 3], old[s % 3], old[(s + 1) % 3], r0, r1, periodic, target)
+            _step_row(old[(s - 1) % 3], old[s % 3], up, r0, r1, periodic, target)
+        ring[0, (v + k) % 3, :] = fresh
 
 
 @jit
@@ -112,20 +152,21 @@ def advance_3d(rho, planes, rows, start, end, ring, r0, r1, r2, periodic, out):
     for v in range(-k, n + k):
         fresh = ring[0, (v + k) % 3]
         source = rho[planes[v + k]]
-        for q in range(width):
-            row = rows[start + q]
-            for j in range(source.shape[1]):
-                fresh[q, j] = source[row, j]
         for l in range(1, k + 1):
             i = v - l
             if i < l - k:
                 break
             s = i + k
-            down, here, up = ring[l - 1, (s - 1) % 3], ring[l - 1, s % 3], ring[l - 1, (s + 1) % 3]
-            if l == k:
-                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, out[i], start - k)
+            down, here = ring[l - 1, (s - 1) % 3], ring[l - 1, s % 3]
+            target = out[i] if l == k else ring[l, s % 3]
+            shift = start - k if l == k else 0
+            if l == 1:
+                _step_and_take_plane(down, here, source, rows, start, r0, r1, r2, periodic, target, shift, fresh)
             else:
-                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, ring[l, s % 3], 0)
+                up = ring[l - 1, (s + 1) % 3]
+                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, target, shift)
+        if v < 2 - k:
+            _take_plane(source, rows, start, fresh)
 
 
 @jit
