@@ -163,7 +163,7 @@ def test_several_curves_in_one_picture_and_one_file(capsys, tmp_path):
     assert "<svg" in (tmp_path / "two.svg").read_text()
 
 
-@pytest.mark.parametrize("view", ["curve", "excess", "atoms"])
+@pytest.mark.parametrize("view", ["full", "curve", "excess", "atoms"])
 def test_every_view_draws(view, capsys, tmp_path):
     code, _, err = run(f"curve uniform --distortions 0.5,0.2 --view {view} --plot {tmp_path}/v.png", capsys)
     assert code == 0, err

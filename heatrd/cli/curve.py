@@ -6,9 +6,9 @@ examples:
   heatrd curve gennorm --param beta=0.8 --rates 0.5,1,2 --json
   heatrd curve --samples x.npy --method kde --plot mine.png --view excess
 
-Each row is proved: rate_lower <= R(distortion) <= rate. The picture shows the curve with its certified band,
-the Shannon lower bound and the Gaussian upper bound; --view excess draws the distance to the Shannon bound
-on a log scale, --view atoms the reconstruction law as epsilon varies.
+Each row is proved: rate_lower <= R(distortion) <= rate. The picture shows the curve with its certified band, the
+Shannon lower bound and the Gaussian upper bound and, below, the distance to the Shannon bound on a log scale;
+--view curve or --view excess draws only one of the two, --view atoms the reconstruction law as epsilon varies.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ from heatrd.errors import InvalidInput, NotConverged
 
 __all__ = ["add_arguments", "run"]
 
-VIEWS = ("curve", "excess", "atoms")
+VIEWS = ("full", "curve", "excess", "atoms")
+TALL = (5.2, 4.8)
+VISIBLE_EXCESS = 1e-6
 COLUMNS = ("epsilon", "distortion", "snr_db", "rate", "rate_lower", "shannon_lower_bound", "gaussian_upper_bound")
 
 
@@ -63,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="solve points in N processes")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep finished points here, and resume from them")
     parser.add_argument("--x", choices=("distortion", "snr_db"), default="distortion", help="horizontal axis")
-    parser.add_argument("--view", choices=VIEWS, default="curve", help="what to draw")
+    parser.add_argument("--view", choices=VIEWS, default="full", help="what to draw (default: full)")
     add_unit_argument(parser)
     add_output_arguments(parser)
 
@@ -83,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
         raise
     _report(rows, args)
     if args.plot:
-        save_picture(args.plot, lambda figure: _draw(figure, rows, args))
+        args.view = "curve" if args.view == "full" and not _excess_is_visible(rows) else args.view
+        save_picture(args.plot, lambda figure: _draw(figure, rows, args), size=TALL if args.view == "full" else None)
     return _verdict(rows)
 
 
@@ -211,9 +214,25 @@ def _draw(figure: Any, rows: Sequence[Row], args: argparse.Namespace) -> None:
         for ax, curve, label in zip(np.ravel(figure.subplots(1, len(curves))), curves, labels, strict=True):
             heatrd.plots.plot_reconstructions(curve, ax=ax, title=label)
         return
-    draw = heatrd.plots.plot_excess if args.view == "excess" else heatrd.plots.plot_curves
-    beside = [bound_functions(row.named.source) for row in rows]
-    draw(curves, ax=figure.subplots(), labels=labels, bounds=beside, unit=args.unit, x=args.x)
+    bounds = [bound_functions(row.named.source) for row in rows]
+    words: dict[str, Any] = {"labels": labels, "bounds": bounds, "unit": args.unit, "x": args.x}
+    if args.view == "full":
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+        heatrd.plots.plot_curves(curves, ax=above, **words)
+        heatrd.plots.plot_excess(curves, ax=below, **words)
+        above.set_xlabel("")
+        if below.get_legend():
+            below.get_legend().remove()
+    else:
+        draw = heatrd.plots.plot_excess if args.view == "excess" else heatrd.plots.plot_curves
+        draw(curves, ax=figure.subplots(), **words)
+
+
+def _excess_is_visible(rows: Sequence[Row]) -> bool:
+    """Whether every curve has a finite Shannon bound, and some curve leaves it."""
+    columns = [columns_of(row, "nat") for row in rows]
+    distances = [each["rate"] - each["shannon_lower_bound"] for each in columns]
+    return all(np.isfinite(each).all() for each in distances) and any(np.max(d) > VISIBLE_EXCESS for d in distances)
 
 
 def bound_functions(source: Any) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def plot_excess(
     ax.set_yscale("log")
     ax.set_ylim(bottom=max(lowest / 10, EXCESS_FLOOR / per / 2))
     _finish(ax, curves, unit, x)
-    ax.set_ylabel(f"R(D) − Shannon bound  ({unit})")
+    ax.set_ylabel(f"R − Shannon  ({unit})")
     if any(labels):
         ax.legend()
     return ax
@@ -214,9 +214,6 @@ def _mark_ends(ax: Any, curve: Any, colour: Any, per: float, x: str) -> None:
         return
     height = np.mean(_band(curve, critical)) / per
     ax.plot(_position(curve, critical, x), [height], "D", color=colour, markersize=5.5, zorder=4)
-    ax.annotate(
-        r"$D_c$", (float(_position(curve, critical, x)[0]), float(height)), xytext=(6, 5), textcoords="offset points"
-    )
 
 
 def _critical_distortion(curve: Any) -> FloatArray | None:
