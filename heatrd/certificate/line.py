@@ -1,7 +1,7 @@
 """The certificate on the line, over the continuum and with the tails.
 
 Let q = μ/Z on the core. c(y) = Σ q_i k(x_i − y) is entire, |c(u + iv)| ≤ exp(v²/2ε) c(u), so its Taylor coefficients in
-units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width √ε/4, N = 18 terms leave a remainder below 1e-18 sup c, and the
+units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width √ε/2, N = 24 terms leave a remainder below 1e-18 sup c, and the
 polynomial's maximum is bounded by subdivision (`cell_suprema`). Outside the hull of the core c only falls.
 
 Far tail, cell by cell, with centre of mass x̄, mass P and second moment M: log Z(x) + x²/2ε is convex, hence
@@ -32,7 +32,7 @@ __all__ = ["CertificateFunction", "LineBounds", "bound_lagrangian", "certificate
 FloatArray = NDArray[np.float64]
 
 _REACH = 12.0
-_CELL = 0.5  # width of a cell of the certificate function, in units of √ε
+_CELL = 1.0  # width of a cell of the certificate function, in units of √ε
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,8 @@ import numpy as np
 
 from heatrd.kernels._jit import jit
 
-ORDER = 18  # terms of the Taylor models of c
+ORDER = 24  # terms of the Taylor models of c
+LANES = 8
 LOG_TINY = -700.0
 
 
@@ -65,9 +66,16 @@ def log_potential(x, y, logw, root, lo, hi, logz, cost):
 
 @jit
 def moments_at(points, x, logq, root, reach, offset, out):
-    """Taylor coefficients a_n of c(y + t√ε) = Σ a_n tⁿ at each point: a_n = Σ_i q_i k(x_i − y) He_n(g_i)/n!."""
+    """Taylor coefficients a_n of c(y + t√ε) = Σ a_n tⁿ at each point: a_n = Σ_i q_i k(x_i − y) He_n(g_i)/n!.
+
+    Nodes are taken in blocks of eight, so that the Hermite recurrence runs in vector registers.
+    """
     n = x.size
     terms = out.shape[1]
+    g = np.empty(LANES)
+    previous = np.empty(LANES)
+    current = np.empty(LANES)
+    total = np.empty((terms, LANES))
     first = 0
     for j in range(points.size):
         y = points[j]
@@ -75,22 +83,30 @@ def moments_at(points, x, logq, root, reach, offset, out):
             first += 1
         while first > 0 and x[first - 1] >= y - reach * root:
             first -= 1
-        for k in range(terms):
-            out[j, k] = 0.0
+        total[:, :] = 0.0
         i = first
         while i < n and x[i] <= y + reach * root:
-            g = (x[i] - y) / root
-            a = logq[i] - 0.5 * g * g - offset
-            if a > LOG_TINY:
-                previous = 0.0
-                current = np.exp(a)
-                out[j, 0] += current
-                for k in range(1, terms):
-                    following = (g * current - previous) / k
-                    previous = current
-                    current = following
-                    out[j, k] += current
-            i += 1
+            for l in range(LANES):
+                g[l] = 0.0
+                current[l] = 0.0
+                previous[l] = 0.0
+                if i + l < n:
+                    g[l] = (x[i + l] - y) / root
+                    a = logq[i + l] - 0.5 * g[l] * g[l] - offset
+                    if a > LOG_TINY:
+                        current[l] = np.exp(a)
+            i += LANES
+            for l in range(LANES):
+                total[0, l] += current[l]
+            for k in range(1, terms):
+                inverse = 1.0 / k
+                for l in range(LANES):
+                    following = (g[l] * current[l] - previous[l]) * inverse
+                    previous[l] = current[l]
+                    current[l] = following
+                    total[k, l] += following
+        for k in range(terms):
+            out[j, k] = total[k].sum()
 
 
 @jit
@@ -179,11 +195,12 @@ def cell_suprema(coefficients, radius, unit, slack, bound, best, where):
 
 
 @jit
-def newton_system(x, mass, y, logw, root, lo, hi, band, c, c1, c2):
+def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
     """Gradient moments and Gauss–Newton matrix of −∫ μ log Z in (log w_j, y_j/√ε), atoms interleaved.
 
     Fills c_j = c(y_j), c1_j = √ε c′(y_j), c2_j = ε c″(y_j) and the lower band of Σ_i μ_i v_i v_iᵀ scaled by
-    1/√(w_j w_l), with v_i = (p_ij, p_ij g_ij), p_ij the posterior weights. Returns −Σ μ_i log Z_i.
+    1/√(w_j w_l), with v_i = (p_ij, p_ij g_ij), p_ij the posterior weights; ``fixed`` is the log-potential of everything
+    that is not a variable (−inf: nothing).
     """
     m = y.size
     for j in range(m):
@@ -201,20 +218,18 @@ def newton_system(x, mass, y, logw, root, lo, hi, band, c, c1, c2):
     half = np.empty(m)
     for j in range(m):
         half[j] = np.exp(-0.5 * logw[j])
-    objective = 0.0
     for i in range(x.size):
         a, b = lo[i], hi[i]
-        top = -np.inf
+        top = fixed[i]
         for j in range(a, b):
             g[j - a] = (x[i] - y[j]) / root
             p[j - a] = logw[j] - 0.5 * g[j - a] * g[j - a]
             if p[j - a] > top:
                 top = p[j - a]
-        total = 0.0
+        total = np.exp(fixed[i] - top)
         for j in range(b - a):
             p[j] = np.exp(p[j] - top)
             total += p[j]
-        objective -= mass[i] * (top + np.log(total))
         for j in range(b - a):
             p[j] /= total
             q = mass[i] * p[j]
@@ -239,57 +254,52 @@ def newton_system(x, mass, y, logw, root, lo, hi, band, c, c1, c2):
                 band[column, d + 1] += s0 * v1[l]
                 band[column + 1, d - 1] += s1 * v0[l]
                 band[column + 1, d] += s1 * v1[l]
-    return objective
 
 
 @jit
-def node_rows(x, y, root, lo, start, rows):
-    """Rows of A_ij = k(x_i − y_j) for the window of rows.shape[1] nodes that begins near lo_i."""
-    m = y.size
-    width = rows.shape[1]
+def node_rows(x, y, root, start, count, rows):
+    """Rows of A_ij = k(x_i − y_j) for the ``count[i]`` nodes from ``start[i]`` on."""
     for i in range(x.size):
-        s = min(lo[i], m - width)
-        start[i] = s
-        for j in range(width):
-            g = (x[i] - y[s + j]) / root
+        for j in range(count[i]):
+            g = (x[i] - y[start[i] + j]) / root
             rows[i, j] = np.exp(-0.5 * g * g)
 
 
 @jit
-def rows_dot(rows, start, v, out):
+def rows_dot(rows, start, count, v, out):
     """out_i = Σ_j A_ij v_j."""
-    width = rows.shape[1]
     for i in range(start.size):
         total = 0.0
-        for j in range(width):
+        for j in range(count[i]):
             total += rows[i, j] * v[start[i] + j]
         out[i] = total
 
 
 @jit
-def rows_transposed_dot(rows, start, q, out):
+def rows_transposed_dot(rows, start, count, q, out):
     """out_j = Σ_i A_ij q_i."""
     out[:] = 0.0
-    width = rows.shape[1]
     for i in range(start.size):
-        for j in range(width):
-            out[start[i] + j] += rows[i, j] * q[i]
+        t = q[i]
+        for j in range(count[i]):
+            out[start[i] + j] += rows[i, j] * t
 
 
 @jit
-def rows_normal(rows, start, q, scale, band):
+def rows_normal(rows, start, count, q, scale, band):
     """Lower band of E Aᵀ diag(q) A E with E = diag(scale); ``band[j, d]`` is entry (j + d, j)."""
     band[:, :] = 0.0
-    width = rows.shape[1]
-    r = np.empty(width)
+    r = np.empty(rows.shape[1])
     for i in range(start.size):
         s = start[i]
-        for j in range(width):
+        k = count[i]
+        for j in range(k):
             r[j] = rows[i, j] * scale[s + j]
-        for j in range(width):
+        for j in range(k):
             t = q[i] * r[j]
-            for l in range(j, width):
-                band[s + j, l - j] += t * r[l]
+            if t > 1e-40:
+                for l in range(j, k):
+                    band[s + j, l - j] += t * r[l]
 
 
 @jit

@@ -112,7 +112,7 @@ class LineQuadrature:
         self._continuous_mass = max(0.0, 1.0 - float(self._point_mass.sum()))
         if self._continuous_mass < 1e-15:
             self._continuous_mass = 0.0
-        self._left, self._right, self._fixed, self._degree = self._density_panels()
+        self._left, self._right, self._fixed, self._degree, self._factor = self._density_panels()
 
     # -- building -----------------------------------------------------------------------------
 
@@ -146,15 +146,19 @@ class LineQuadrature:
                   for u, v in zip(edges[:-1], edges[1:])]
         return np.unique(np.concatenate(pieces))
 
-    def _density_panels(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Bisect until the density is resolved; return left, right, fixed mass (NaN: by rule), polynomial degree."""
+    def _density_panels(self) -> tuple[FloatArray, ...]:
+        """Bisect until the density is resolved to rounding.
+
+        Returns left, right, fixed mass (NaN: by rule), polynomial degree, and the factor that brings a panel on which rounding of
+        x makes the density noisy (close to a pole away from the origin) to its mass by the distribution function.
+        """
         empty = np.zeros(0)
         if self._continuous_mass == 0.0:
-            return empty, empty, empty, empty
+            return empty, empty, empty, empty, empty
         edges = self._first_edges()
         left, right = edges[:-1], edges[1:]
         f_left, f_right = self._cdf(left), self._cdf(right)
-        done: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []
+        done: list[tuple[FloatArray, ...]] = []
         total = 0
         for depth in range(_DEPTH + 1):
             half = 0.5 * (right - left)
@@ -164,15 +168,19 @@ class LineQuadrature:
             mass = 0.5 * width * (values @ _WEIGHTS)
             by_cdf = f_right - f_left
             tail = width * (coefficients[:, -1] + coefficients[:, -2])
-            good = (tail <= 1e-15) & (np.abs(mass - by_cdf) <= 1e-10)
-            bottom = (right - left <= 8 * np.spacing(np.maximum(np.abs(left), np.abs(right)))) | (depth == _DEPTH)
+            grain = np.spacing(np.maximum(np.abs(left), np.abs(right))) / (right - left)
+            noise = 8 * mass * grain
+            good = (tail <= 1e-15 + noise) & (np.abs(mass - by_cdf) <= 1e-10 + noise)
             known = np.isfinite(by_cdf)
+            light = known & (np.abs(by_cdf) * width <= 1e-17) & (width < 1e-4)
+            bottom = (grain >= 0.125) | (depth == _DEPTH) | light
+            factor = np.where(known & (noise > 1e-14) & (np.abs(by_cdf - mass) < 0.01 * mass), by_cdf / np.where(mass > 0, mass, 1.0), 1.0)
             fixed = np.where(bottom & ~good & known, np.maximum(by_cdf, 0.0), np.nan)
             over = width[:, None] * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
             degree = np.argmax(over <= 1e-15, axis=1).astype(float)
             degree[over[:, -1] > 1e-15] = _ORDER
             take = good | bottom
-            done.append((left[take], right[take], fixed[take], degree[take]))
+            done.append((left[take], right[take], fixed[take], degree[take], factor[take]))
             total += int(take.sum())
             if take.all():
                 break
@@ -185,7 +193,7 @@ class LineQuadrature:
             f_left, f_right = np.concatenate([f_left[keep], f_mid]), np.concatenate([f_mid, f_right[keep]])
         columns = [np.concatenate(c) for c in zip(*done)]
         order = np.argsort(columns[0], kind="stable")
-        return columns[0][order], columns[1][order], columns[2][order], columns[3][order]
+        return tuple(c[order] for c in columns)
 
     def _cdf(self, x: FloatArray) -> FloatArray:
         """Distribution function of the continuous part."""
@@ -225,7 +233,8 @@ class LineQuadrature:
             nodes, weights = _RULES[order]
             x = start[pick, None] + 0.5 * size[pick, None] * (1 + nodes)
             xs.append(x.ravel())
-            masses.append((self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights).ravel())
+            masses.append((self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights
+                           * self._factor[index][pick, None]).ravel())
         lump = ~np.isnan(fixed)
         xs.append(start[lump] + 0.5 * size[lump])
         masses.append(fixed[lump] / pieces[index][lump])
@@ -260,43 +269,45 @@ class LineQuadrature:
         return TailCells(*(np.concatenate(c) for c in zip(*sides)))
 
     def _tail(self, epsilon: float, cut: float, end: float, side: int) -> tuple[FloatArray, ...]:
-        """Cells beyond ``cut``, widening as the mass that is left falls."""
+        """Cells beyond ``cut``, widening as the mass that is left falls; masses are exact between anchors a factor 100 apart."""
         step = 2 * math.sqrt(epsilon) * self.scale
-        masses, edges = [self.tail_mass], [cut]
-        sign = 1.0 if side else -1.0
-        while len(masses) < 4000:
-            here, x = masses[-1], edges[-1]
-            energy = here * ((x - cut) / self.scale) ** 2 / epsilon
-            if here < 1e-290 or (here < 1e-12 * self.tail_mass and energy < 1e-4 * self.tail_mass):
+        cells: list[tuple[FloatArray, ...]] = []
+        mass, x = self.tail_mass, cut
+        for _ in range(150):
+            energy = mass * ((x - cut) / self.scale) ** 2 / epsilon
+            last = mass < 1e-290 or (mass < 1e-12 * self.tail_mass and energy < 1e-4 * self.tail_mass)
+            beyond = end if last else float(self.source.tail_cut(0.01 * mass)[side])
+            if not math.isfinite(beyond):
+                beyond = x + (1 if side else -1) * 4 * (abs(x - cut) + step)
+            if not abs(beyond - x) > 0:
                 break
-            wanted = step * math.sqrt(self.tail_mass / here)
-            ratio = 0.5
-            for _ in range(60):
-                beyond = float(self.source.tail_cut(here * ratio)[side])
-                if abs(beyond - x) <= wanted or ratio > 0.98:
-                    break
-                ratio = ratio ** max(0.3, min(0.9, wanted / abs(beyond - x)))
-            if not sign * (beyond - x) > 0:
+            wanted = step * math.sqrt(self.tail_mass / mass)
+            edges = np.linspace(x, beyond, 1 + min(3000, math.ceil(abs(beyond - x) / wanted)))
+            cells.append(self._tail_cells(edges, mass if last else 0.99 * mass))
+            if last:
                 break
-            masses.append(here * ratio)
-            edges.append(beyond)
-        outer = end if math.isfinite(end) else edges[-1] + sign * 4 * (abs(edges[-1] - cut) + step)
-        edges.append(outer)
-        masses.append(0.0)
-        return self._tail_cells(np.array(edges), -np.diff(np.array(masses)))
+            mass, x = 0.01 * mass, beyond
+        if not cells:
+            zero = np.zeros(0)
+            return zero, zero, zero, zero
+        return tuple(np.concatenate(c) for c in zip(*cells))
 
-    def _tail_cells(self, edges: FloatArray, mass: FloatArray) -> tuple[FloatArray, ...]:
+    def _tail_cells(self, edges: FloatArray, total: float) -> tuple[FloatArray, ...]:
+        """Centre, mass, second moment and entropy of cells that hold the mass ``total`` together."""
         half = 0.5 * np.diff(edges)
         x = edges[:-1, None] + half[:, None] * (1 + _NODES)
-        p = self.pdf(x) * (np.abs(half)[:, None] / self.scale) * _WEIGHTS
-        raw = p.sum(axis=1)
-        raw = np.where(raw > 0, raw, 1.0)
-        z = (x - self.shift) / self.scale
-        centre = (p * z).sum(axis=1) / raw
-        centre = np.where(p.sum(axis=1) > 0, centre, z[:, 0])
-        factor = np.where(mass > 0, mass / raw, 0.0)
-        moment = factor * (p * (z - centre[:, None]) ** 2).sum(axis=1)
         density = self.pdf(x)
-        entropy = -factor * (np.abs(half)[:, None] / self.scale * _WEIGHTS * xlogy(density, density)).sum(axis=1)
-        keep = mass > 0
-        return centre[keep], mass[keep], moment[keep], entropy[keep]
+        weight = np.abs(half)[:, None] / self.scale * _WEIGHTS
+        p = density * weight
+        raw = p.sum(axis=1)
+        if not raw.sum() > 0:  # an underflowing density: one lump at the near edge
+            z = np.array([(edges[0] - self.shift) / self.scale])
+            return z, np.array([total]), np.zeros(1), np.zeros(1)
+        keep = raw > 0
+        p, raw, density, weight = p[keep], raw[keep], density[keep], weight[keep]
+        factor = total / raw.sum()
+        z = (x[keep] - self.shift) / self.scale
+        centre = (p * z).sum(axis=1) / raw
+        moment = factor * (p * (z - centre[:, None]) ** 2).sum(axis=1)
+        entropy = -factor * (weight * xlogy(density, density)).sum(axis=1)
+        return centre, factor * raw, moment, entropy

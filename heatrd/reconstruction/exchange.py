@@ -63,7 +63,7 @@ def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: f
         law = atomic(measure, start, epsilon, tol, 1e-3)
         if law.bounds.gap <= 0.5 * tol:
             return law
-    nodes = solve_nodes(coarse.x, coarse.mass, lattice(coarse.x, epsilon), epsilon, gap=1e-11)
+    nodes = solve_nodes(coarse.x, coarse.mass, _first_lattice(coarse.x, epsilon), epsilon, gap=1e-11)
     best = atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
@@ -82,11 +82,43 @@ def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: f
     return best
 
 
+def _first_lattice(x: FloatArray, epsilon: float) -> FloatArray:
+    """Spacing √ε/4 where that is cheap: clusters are recognised better; √ε/2 on long ranges."""
+    fine = lattice(x, epsilon, 0.25)
+    return fine if fine.size <= 2000 else lattice(x, epsilon, 0.5)
+
+
 def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack: float, rounds: int = 0) -> LineLaw:
-    """Merge groups of nodes into atoms, polish weights and positions, and bound."""
+    """Merge groups of nodes into atoms, polish weights and positions around them, and bound."""
     merged = regroup(measure, nodes, epsilon)
     slack = float(np.clip(slack, 1e-9, 1e-3))
-    return with_tails(measure, polish(measure.x, measure.mass, merged, epsilon, slack_start=slack), epsilon, tol, rounds)
+    for a, b in _stretches(merged.y[merged.free], _MARGIN * math.sqrt(epsilon)):
+        stretch = _Stretch.cut(measure, merged, epsilon, a, b)
+        solved = polish(stretch.x, stretch.mass, merged.take(stretch.inner), epsilon, background=stretch.background, slack_start=slack)
+        merged = join(merged.take(~stretch.inner), solved)
+    return with_tails(measure, merged, epsilon, tol, rounds)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stretch:
+    """The source nodes that matter to an interval, which nodes lie in it, and the log-potential of the others."""
+
+    x: FloatArray
+    mass: FloatArray
+    inner: BoolArray
+    background: FloatArray | None
+
+    @classmethod
+    def cut(cls, measure: LineMeasure, nodes: Nodes, epsilon: float, a: float, b: float) -> _Stretch:
+        inner = (nodes.y >= a) & (nodes.y <= b)
+        if inner.all():
+            return cls(measure.x, measure.mass, inner, None)
+        reach = 8 * math.sqrt(epsilon)
+        rows = slice(*np.searchsorted(measure.x, [a - reach, b + reach]))
+        near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
+        x = measure.x[rows]
+        background = evaluate_potential(x, near.y, near.nu, epsilon)[0] if near.y.size else None
+        return cls(x, measure.mass[rows], inner, background)
 
 
 def with_tails(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, rounds: int = 0) -> LineLaw:
@@ -157,6 +189,8 @@ def _mattering(measure: LineMeasure, centre: FloatArray, excess: FloatArray, roo
 
 def _stretches(points: FloatArray, margin: float) -> list[tuple[float, float]]:
     """Disjoint intervals of ``margin`` around sorted points."""
+    if points.size == 0:
+        return []
     breaks = np.flatnonzero(np.diff(points) > 2 * margin)
     left = points[np.concatenate([[0], breaks + 1])] - margin
     right = points[np.concatenate([breaks, [points.size - 1]])] + margin
@@ -175,16 +209,9 @@ def _new_points(nodes: Nodes, at: FloatArray, best: FloatArray, excess: float, r
 
 def _solve_stretch(measure: LineMeasure, nodes: Nodes, new: FloatArray, epsilon: float, a: float, b: float) -> Nodes:
     """Solve for the nodes within [a, b] and the new ones, all others fixed."""
-    root = math.sqrt(epsilon)
-    inner = (nodes.y >= a) & (nodes.y <= b)
-    y = np.sort(np.concatenate([nodes.y[inner], new]))
-    y = y[np.concatenate([[True], np.diff(y) > 1e-7 * root])]
-    if inner.all():
-        return solve_nodes(measure.x, measure.mass, y, epsilon)
-    reach = 8 * root
-    rows = slice(*np.searchsorted(measure.x, [a - reach, b + reach]))
-    x = measure.x[rows]
-    near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
-    background = np.exp(evaluate_potential(x, near.y, near.nu, epsilon)[0]) if near.y.size else np.zeros(x.size)
-    solved = solve_nodes(x, measure.mass[rows], y, epsilon, background=background, total=float(nodes.nu[inner].sum()))
-    return join(nodes.take(~inner), solved)
+    stretch = _Stretch.cut(measure, nodes, epsilon, a, b)
+    y = np.sort(np.concatenate([nodes.y[stretch.inner], new]))
+    y = y[np.concatenate([[True], np.diff(y) > 1e-7 * math.sqrt(epsilon)])]
+    fixed = None if stretch.background is None else np.exp(stretch.background)
+    solved = solve_nodes(stretch.x, stretch.mass, y, epsilon, background=fixed, total=float(nodes.nu[stretch.inner].sum()))
+    return join(nodes.take(~stretch.inner), solved)

@@ -88,14 +88,14 @@ def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, 
     gap : float
         Stop when relative complementarity plus dual infeasibility falls below this.
     """
-    start, rows = _rows(x, y, math.sqrt(epsilon))
+    kernel = _Kernel(x, y, math.sqrt(epsilon))
     fixed = np.zeros(x.size) if background is None else background
     even = np.full(y.size, total / y.size)
-    envelope = even * np.maximum(_potential(rows, start, mass, fixed, even)[1], 1e-250)  # one Blahut–Arimoto step from even weights
+    envelope = even * np.maximum(kernel.potential(mass, fixed, even)[1], 1e-250)  # one Blahut–Arimoto step from even weights
     free = np.zeros(y.size, bool)
     nu, slack = envelope, np.full(y.size, 0.5)
-    z, c = _potential(rows, start, mass, fixed, nu)
-    band = np.empty((nu.size, rows.shape[1]))
+    z, c = kernel.potential(mass, fixed, nu)
+    band = np.empty((nu.size, kernel.rows.shape[1]))
     best = Nodes(y, nu, envelope, slack, free)
     for done in range(iterations + 1):
         mean = float((nu * slack / envelope).mean())
@@ -107,7 +107,7 @@ def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, 
         if reached < gap or done == iterations:
             break
         scale = np.sqrt(nu / slack)
-        kernels.rows_normal(rows, start, mass / z**2, scale, band)
+        kernels.rows_normal(kernel.rows, kernel.start, kernel.count, mass / z**2, scale, band)
         band[:, 0] += 1.0
         if not kernels.band_cholesky(band):
             break
@@ -120,26 +120,26 @@ def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, 
         fraction = min(max(0.9, 1 - 10 * mean), 0.9999)
         nu = np.maximum(nu + min(1.0, fraction * longest_step(nu, dnu)) * dnu, 1e-280)
         slack = np.maximum(slack + min(1.0, fraction * longest_step(slack, ds)) * ds, 1e-20)
-        z, c = _potential(rows, start, mass, fixed, nu)
+        z, c = kernel.potential(mass, fixed, nu)
     return best
 
 
-def _rows(x: FloatArray, y: FloatArray, root: float) -> tuple[NDArray[np.int64], FloatArray]:
-    lo, hi = kernels.windows(x, y, root, _REACH)
-    rows = np.empty((x.size, int((hi - lo).max())))
-    start = np.empty(x.size, np.int64)
-    kernels.node_rows(x, y, root, lo, start, rows)
-    return start, rows
+class _Kernel:
+    """The matrix A, cut to a window of nodes for each x."""
 
+    def __init__(self, x: FloatArray, y: FloatArray, root: float) -> None:
+        self.start, stop = kernels.windows(x, y, root, _REACH)
+        self.count = stop - self.start
+        self.rows = np.empty((x.size, int(self.count.max())))
+        kernels.node_rows(x, y, root, self.start, self.count, self.rows)
 
-def _potential(rows: FloatArray, start: NDArray[np.int64], mass: FloatArray, fixed: FloatArray,
-               nu: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Z at the source nodes and c at the reconstruction nodes."""
-    z, c = np.empty(mass.size), np.empty(nu.size)
-    kernels.rows_dot(rows, start, nu, z)
-    z = np.maximum(z + fixed, 1e-290)
-    kernels.rows_transposed_dot(rows, start, mass / z, c)
-    return z, c
+    def potential(self, mass: FloatArray, fixed: FloatArray, nu: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Z at the source nodes and c at the reconstruction nodes."""
+        z, c = np.empty(mass.size), np.empty(nu.size)
+        kernels.rows_dot(self.rows, self.start, self.count, nu, z)
+        z = np.maximum(z + fixed, 1e-290)
+        kernels.rows_transposed_dot(self.rows, self.start, self.count, mass / z, c)
+        return z, c
 
 
 def _direction(factor: FloatArray, scale: FloatArray, c: FloatArray, nu: FloatArray, slack: FloatArray,

@@ -25,7 +25,9 @@ __all__ = ["LineProblem", "certify_law", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
 
-_MOST_NODES = 6_000_000
+_MOST_NODES = 6_000_000  # refused
+_WANTED_NODES = 600_000  # a heavier far tail is accepted, at the price of a wider certificate, rather than more nodes
+_HEAVIEST_TAIL = 1e-5
 
 
 class LineProblem:
@@ -41,8 +43,25 @@ class LineProblem:
     def __init__(self, source: Source1D, tol: float = 1e-9) -> None:
         self.source = source
         self.tol = tol
-        self.quadrature = LineQuadrature(source, tail_mass=1e-3 * tol)
+        self._quadratures: dict[float, LineQuadrature] = {}
+        self.quadrature = self._with_tail(1e-3 * tol)
         self.scale, self.shift = self.quadrature.scale, self.quadrature.shift
+
+    def _with_tail(self, mass: float) -> LineQuadrature:
+        if mass not in self._quadratures:
+            self._quadratures[mass] = LineQuadrature(self.source, tail_mass=mass)
+        return self._quadratures[mass]
+
+    def _choose_tail(self, eps: float) -> None:
+        """Take the lightest far tail whose core needs no more than the wanted number of nodes."""
+        mass = 1e-3 * self.tol
+        self.quadrature = self._with_tail(mass)
+        while self.quadrature.count(eps, 0.5) > _WANTED_NODES and mass < _HEAVIEST_TAIL and self._has_tails():
+            mass *= 10
+            self.quadrature = self._with_tail(mass)
+
+    def _has_tails(self) -> bool:
+        return not all(math.isfinite(v) for v in self.source.support)
 
     def standard(self, epsilon: float) -> float:
         """ε in standard units."""
@@ -57,6 +76,7 @@ class LineProblem:
             √ε is so small against the range that the nodes would not fit.
         """
         eps = self.standard(epsilon)
+        self._choose_tail(eps)
         self._check_size(eps)
         measure = self.quadrature.measure(eps)
         if eps >= self.quadrature.variance * (1 - 1e-9):
@@ -64,7 +84,7 @@ class LineProblem:
             if still.gap <= self.tol and still.log_sup <= 0.05 * self.tol:
                 return still, "zero-rate"
         smooth = self._deblurred(measure, epsilon)
-        if smooth is not None and smooth.gap <= self.tol:
+        if smooth is not None and smooth.gap <= max(self.tol, 1e-6):
             return smooth, "backward-heat"
         law = solve_line(self.quadrature.measure(eps, 2.0), measure, eps, self.tol, self._start(start))
         found = self._certificate(measure, law.y, law.w, epsilon, law)
@@ -75,6 +95,7 @@ class LineProblem:
     def certify(self, law: DiscreteLaw, epsilon: float) -> Certificate:
         """Bound L(ε) from any law."""
         eps = self.standard(epsilon)
+        self._choose_tail(eps)
         self._check_size(eps)
         order = np.argsort(law.points[:, 0], kind="stable")
         order = order[law.weights[order] > 0]
@@ -110,7 +131,7 @@ class LineProblem:
             points, weights = law.discrete_part
             y, w = points[:, 0], weights
         else:
-            nu = LineQuadrature(law, tail_mass=1e-4 * self.tol)
+            nu = LineQuadrature(law, tail_mass=0.1 * self.quadrature.tail_mass)
             nodes = nu.measure(epsilon / nu.scale / nu.scale, 3.0)
             y = nu.shift + nu.scale * np.concatenate([nodes.x, nodes.tails.centre])
             w = np.concatenate([nodes.mass, nodes.tails.mass])

@@ -40,12 +40,12 @@ class _State:
     band: FloatArray
 
 
-def _evaluate(x: FloatArray, mass: FloatArray, y: FloatArray, nu: FloatArray, root: float) -> _State:
+def _evaluate(x: FloatArray, mass: FloatArray, y: FloatArray, nu: FloatArray, fixed: FloatArray, root: float) -> _State:
     lo, hi = kernels.windows(x, y, root, _REACH)
     m = y.size
     band = np.zeros((2 * m, 2 * int((hi - lo).max())))
     c, c1, c2 = np.empty(m), np.empty(m), np.empty(m)
-    kernels.newton_system(x, mass, y, np.log(nu), root, lo, hi, band, c, c1, c2)
+    kernels.newton_system(x, mass, y, np.log(nu), fixed, root, lo, hi, band, c, c1, c2)
     return _State(y, nu, c, c1, c2, band)
 
 
@@ -69,8 +69,8 @@ def _direction(state: _State, factor: FloatArray, slack: FloatArray, free: BoolA
     return dnu, np.where(free, right[1::2] / root_nu, 0.0), ds
 
 
-def polish(x: FloatArray, mass: FloatArray, nodes: Nodes, epsilon: float, *, residual: float = 1e-13,
-           slack_start: float = 1e-6, iterations: int = 25) -> Nodes:
+def polish(x: FloatArray, mass: FloatArray, nodes: Nodes, epsilon: float, *, background: FloatArray | None = None,
+           residual: float = 1e-13, slack_start: float = 1e-6, iterations: int = 25) -> Nodes:
     """Iterate the joint interior-point Newton from a start near the optimum.
 
     Parameters
@@ -79,14 +79,17 @@ def polish(x: FloatArray, mass: FloatArray, nodes: Nodes, epsilon: float, *, res
         Source nodes (sorted) and masses.
     nodes : Nodes
         Start.
+    background : (n,) array, optional
+        Log-potential of everything that is held fixed.
     residual : float
         Stop when the KKT residual max(|1 − c − s|, √ε |c′| of free atoms, relative complementarity) is below this.
     slack_start : float
         First slack, about the violation of c ≤ 1 at the start.
     """
     root = math.sqrt(epsilon)
+    fixed = np.full(x.size, -np.inf) if background is None else background
     free, envelope = nodes.free, nodes.envelope
-    state = _evaluate(x, mass, nodes.y, nodes.nu, root)
+    state = _evaluate(x, mass, nodes.y, nodes.nu, fixed, root)
     slack = np.maximum(1 - state.c, slack_start)
     damping = 1e-9
     best = Nodes(nodes.y, nodes.nu, envelope, slack, free)
@@ -118,5 +121,5 @@ def polish(x: FloatArray, mass: FloatArray, nodes: Nodes, epsilon: float, *, res
         if np.any(np.diff(y) <= 0):
             order = np.argsort(y, kind="stable")
             y, nu, slack, free, envelope = (v[order] for v in (y, nu, slack, free, envelope))
-        state = _evaluate(x, mass, y, nu, root)
+        state = _evaluate(x, mass, y, nu, fixed, root)
     return best
