@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 
 from heatrd.kernels.potentials import draw_posterior, log_mixture
 
-__all__ = ["AtomFlow", "DensityFlow", "Flow", "MixtureFlow", "PathFlow", "SumFlow", "gaussian_rule", "spacing"]
+__all__ = ["AtomFlow", "DensityFlow", "Flow", "MixtureFlow", "PathFlow", "SumFlow", "UnitFlow", "gaussian_rule", "spacing"]
 
 FloatArray = NDArray[np.float64]
 LogDensity = Callable[[FloatArray], FloatArray]
@@ -250,6 +250,20 @@ class DensityFlow:
             drift = (f[:, :, None] * move).sum(axis=1) / total[:, None]
             value = top + np.log(total) + self.dim * (np.log(width) - 0.5 * np.log(2 * np.pi * s))
         return value, drift / s
+
+
+class UnitFlow:
+    """Lebesgue measure: log (G_s ∗ 1) = 0. The ratio μ/φ_0 inside the backward-heat class, where μ = φ_0."""
+
+    atomic = False
+
+    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
+                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+        return np.zeros(len(x)), np.zeros(x.shape)
+
+    def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
+        """Draw x + √s Z."""
+        return x + np.sqrt(s) * normal
 
 
 class PathFlow:

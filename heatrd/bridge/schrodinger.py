@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 
+from heatrd.backward import backward_heat
 from heatrd.bridge.flows import (
     AtomFlow,
     DensityFlow,
@@ -31,12 +31,13 @@ from heatrd.bridge.flows import (
     MixtureFlow,
     PathFlow,
     SumFlow,
+    UnitFlow,
     gaussian_rule,
     spacing,
 )
 from heatrd.bridge.grid import GridBridge, grid_bridge
 from heatrd.bridge.nodes import source_nodes
-from heatrd.errors import InvalidInput
+from heatrd.errors import HeatrdError, InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.sources import Source, Source1D
 
@@ -49,6 +50,8 @@ _LIGHT = 1e-17  # nodes lighter than this are left out of expectations
 _EARLY = 0.1  # below it the nodes of μ, slightly blurred, integrate better than a lattice
 _LATTICE = {2: 0.5, 3: 0.7}  # spacing over √(εt(1−t))
 _LATTICE_LIGHT = 1e-12
+_SAME = 1e-10  # difference of log-densities that is rounding
+_MOST_NODES = 20_000  # more nodes of μ than this are replaced, in the plane and in space, by fewer that serve the kernels of width √ε
 _MANY = 100  # nodes from which on a coarser rule around each is enough
 
 
@@ -105,6 +108,8 @@ class SchrodingerBridge:
             source = mu if source is None else source
             mu = source_nodes(mu, self.epsilon)
         self.mu = mu if isinstance(mu, DiscreteLaw) else as_law(*_pair(mu), what="mu")
+        if self.mu.dim > 1 and self.mu.size > _MOST_NODES and source is not None and not source.is_discrete:
+            self.mu = min(self.mu, source_nodes(source, self.epsilon), key=len)
         self.source = source
         self.dim = self.mu.dim
         self.nu = nu
@@ -140,10 +145,15 @@ class SchrodingerBridge:
             The discretised source, and ν on a lattice that resolves the blur ε.
         epsilon : float
         source : Source
-            Its ``deblurred(epsilon)`` is ν; used where it has a density, so that t = 1 exists as well.
+            Gaussian mixtures have their flow in closed form; for others the backward heat path is computed.
         """
         smooth = source.deblurred(epsilon)
-        return cls(mu, lattice if smooth is None or not _is_smooth(smooth) else smooth, epsilon, source)
+        if smooth is not None and _is_mixture(smooth):
+            return cls(mu, smooth, epsilon, source)
+        try:
+            return cls.from_path(backward_heat(source, epsilon), mu)
+        except HeatrdError:  # no path for this source: the lattice serves until √(ε(1−t)) falls below its spacing
+            return cls(mu, lattice, epsilon, source)
 
     @classmethod
     def from_path(cls, path: Any, mu: DiscreteLaw | None = None) -> SchrodingerBridge:
@@ -170,7 +180,8 @@ class SchrodingerBridge:
         if _is_mixture(exact):
             bridge._parts = bridge._build(MixtureFlow(exact.weights, exact.means, exact.covs))
         else:
-            bridge._parts = bridge._build(PathFlow(path, atoms, coarse=4.0 * spacing(law.points) ** 2))
+            coarse = np.inf if exact is not None else 4.0 * spacing(law.points) ** 2
+            bridge._parts = bridge._build(PathFlow(path, atoms, coarse=coarse))
         return bridge
 
     def _build(self, terminal: Flow | None) -> _Parts:
@@ -186,8 +197,17 @@ class SchrodingerBridge:
         ratio: Flow = nodes
         source = self.source
         if source is not None and not source.is_discrete:
-            ratio = self._ratio_flow(source, terminal, nodes)
+            ratio = UnitFlow() if self._is_heat_flow(source, terminal, log_phi0) else self._ratio_flow(source, terminal, nodes)
         return _Parts(terminal, ratio, nodes, log_phi0)
+
+    def _is_heat_flow(self, source: Source, terminal: Flow, log_phi0: FloatArray) -> bool:
+        """Whether μ = φ_0 to rounding, so that φ̂ ≡ 1: checked at every node that carries mass, for ν in closed form only."""
+        exact = isinstance(terminal, MixtureFlow) or (isinstance(terminal, PathFlow) and terminal.coarse == np.inf)
+        if not exact or self.tilt.any() or len(source.discrete_part[1]):
+            return False
+        heavy = self.mu.weights > _LATTICE_LIGHT * self.mu.weights.max()
+        log_mu = np.asarray(source.log_density(self.mu.points[heavy]))
+        return bool(np.abs(log_mu - log_phi0[heavy]).max() < _SAME)
 
     def _ratio_flow(self, source: Source, terminal: Flow, nodes: AtomFlow) -> Flow:
         def log_ratio(x: FloatArray) -> FloatArray:
@@ -294,14 +314,14 @@ class SchrodingerBridge:
         """Points and weights that integrate smooth functions against ρ_t.
 
         From the side of ν for t ≥ 1/2, E f(X_t) = Σ_j w_j e^{τ_j} E[(φ̂_t f)(y_j + √(ε(1−t)) Z)]; before, from the side of μ in the same
-        way on the line and for t < 0.1, and by the trapezoidal rule on a lattice otherwise. The weights sum to one up to the
+        way on the line and for t < 0.1, and by the trapezoidal rule on a lattice otherwise and for smooth ν. The weights sum to one up to the
         quadrature error, which is therefore visible.
         """
         time = self._time(t)
         if time in (0.0, 1.0):
             return self.mu if time == 0.0 else self.terminal
         late = time >= 0.5
-        if _EARLY <= time < 0.5 and self.dim in (2, 3):
+        if self.dim in (2, 3) and (_EARLY <= time < 0.5 or not self.atomic):
             return self._lattice(time)
         atoms = AtomFlow(self.reconstruction.points, _log(self.reconstruction.weights) + self.tilt) if late else self._parts.nodes
         heavy = self._heavy(atoms, late)
@@ -314,23 +334,18 @@ class SchrodingerBridge:
         return DiscreteLaw(points[keep], weights.ravel()[keep])
 
     def _lattice(self, t: float) -> DiscreteLaw:
-        """Lattice whose spacing resolves √(εt(1−t)), the narrowest feature of ρ_t."""
-        step = _LATTICE[self.dim] * np.sqrt(self.epsilon * t * (1.0 - t))
-        heavy = self.mu.points[self.mu.weights > _LATTICE_LIGHT]
-        slack = 6.0 * np.sqrt(self.epsilon * t * (1.0 - t))
-        axes = [np.arange(np.floor((a - slack) / step), np.ceil((b + slack) / step) + 1) * step
-                for a, b in zip(heavy.min(axis=0), heavy.max(axis=0), strict=True)]
+        """Lattice whose spacing resolves √(εt(1−t)), the narrowest feature of ρ_t, or ν itself where that is smooth."""
+        spread = np.sqrt(self.epsilon * t * (1.0 - t))
+        step = _LATTICE[self.dim] * spread
+        ends = self.mu.points[self.mu.weights > _LATTICE_LIGHT * self.mu.weights.max()]
+        if not self.atomic:
+            step = max(step, 0.7 * spacing(self.reconstruction.points))
+        axes = [np.arange(np.floor((a - 6 * spread) / step), np.ceil((b + 6 * spread) / step) + 1) * step
+                for a, b in zip(ends.min(axis=0), ends.max(axis=0), strict=True)]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.dim)
-        near = cKDTree(heavy).query(points, distance_upper_bound=slack + spacing(heavy) + t * self._reach)[0]
-        points = points[np.isfinite(near)]
         weights = self.density(t, points) * step**self.dim
         keep = weights > _LIGHT
         return DiscreteLaw(points[keep], weights[keep])
-
-    @property
-    def _reach(self) -> float:
-        """How far from the source's nodes the reconstruction may lie."""
-        return float(cKDTree(self.mu.points).query(self.reconstruction.points)[0].max())
 
     def _heavy(self, atoms: AtomFlow, late: bool) -> NDArray[np.bool_]:
         weight = self.reconstruction.weights if late else self.mu.weights
@@ -377,7 +392,7 @@ class SchrodingerBridge:
     def _phi_hat(self, t: float, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         ratio = self._parts.ratio
         s = self.epsilon * t
-        if isinstance(ratio, AtomFlow) or s >= getattr(ratio, "coarse", np.inf) or t == 0.0:
+        if isinstance(ratio, AtomFlow | UnitFlow) or s >= getattr(ratio, "coarse", np.inf) or t == 0.0:
             return ratio.log_and_score(s, x)
         guess = x + (1.0 - t) * self.epsilon * self._phi(t, x)[1]  # E[X_1 | X_t = x]
         return ratio.log_and_score(s, x, (x - t * guess) / (1.0 - t), np.sqrt(s / (1.0 - t)))
@@ -459,16 +474,6 @@ def _edges(source: Source1D, nodes: FloatArray) -> FloatArray:
 
 def _is_mixture(law: Any) -> bool:
     return all(hasattr(law, name) for name in ("weights", "means", "covs"))
-
-
-def _is_smooth(law: Source) -> bool:
-    """Whether a law has a density everywhere it puts mass (no atoms, no lower-dimensional set)."""
-    if len(law.discrete_part[1]):
-        return False
-    try:
-        return bool(np.isfinite(law.log_density(law.sample(8, 0))).all())
-    except (InvalidInput, NotImplementedError):
-        return False
 
 
 def _flow_of(nu: Source, nodes: AtomFlow, epsilon: float) -> Flow:
