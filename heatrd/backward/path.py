@@ -29,6 +29,7 @@ from heatrd.grids import Grid, check_memory
 from heatrd.heat.operators import first_taps
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.plots.path import animate_path, draw_path
+from heatrd.reconstruction.dispatch import certify_law
 from heatrd.sources.base import Source
 
 __all__ = ["HeatPath"]
@@ -165,8 +166,6 @@ class HeatPath:
     @property
     def certificate(self) -> Certificate:
         """Proved bounds on L(ε) from `reconstruction` (DESIGN (2)); computed on first use."""
-        from heatrd.certificate import certify_law
-
         return self._cached("certificate", lambda: certify_law(self.source, self.reconstruction, self.epsilon))
 
     def fokker_planck_residual(self, t: float, *, order: int = 8, step: float = 1e-3) -> float:

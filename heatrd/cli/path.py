@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     named = one_source(args)
     with sign_of_life(f"solving the backward heat equation for {named.label}", args):
         path = heatrd.backward_heat(named.source, args.epsilon, method=args.solver)
-        gap = None if args.no_certificate else path.certificate().gap
+        gap = None if args.no_certificate else path.certificate.gap
     record = {"source": named.label, "epsilon": args.epsilon, **{name: getattr(path, name) for name in EVIDENCE}}
     record |= {"flags": list(path.flags)} | ({} if gap is None else {"gap": gap})
     if args.json:
