@@ -134,7 +134,10 @@ def critical_records(smoke: bool) -> list[dict[str, Any]]:
                 "passed": abs(found - exact) <= 0.01 * exact,
             }
         )
-    zero = [heatrd.critical_epsilon(s, method="numerical") for s in (sources.Laplace(), sources.Uniform(), sources.Exponential())]
+    zero = [
+        heatrd.critical_epsilon(s, method="numerical")
+        for s in (sources.Laplace(), sources.Uniform(), sources.Exponential())
+    ]
     records.append(
         {
             "claim": "critical ε of Laplace, uniform, exponential by numerics",
