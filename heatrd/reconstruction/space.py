@@ -34,7 +34,7 @@ FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 DEFAULT_TOLERANCE = {2: 1e-8, 3: 1e-6}
-_LATTICE = 0.75  # first lattice, of √ε
+_LATTICE = 0.8  # first lattice, of √ε
 _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
@@ -196,7 +196,7 @@ class _Exchange:
         spacing = _LATTICE if self.dim == 2 else 1.0
         y = _near_lattice(self.coarse, spacing)
         shape = self.mass_around(y)
-        keep = shape > 1e-6 * shape.max()
+        keep = shape > 1e-4 * shape.max()
         y, shape = y[keep], shape[keep]
         if len(y) > _MOST_CANDIDATES:
             raise TooLarge(

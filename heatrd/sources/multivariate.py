@@ -280,12 +280,39 @@ class Banana(_Sheared):
         return float(1 + LOG_2PI + np.log(self.scale) + np.log(self.noise))
 
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        slope = float(np.sqrt(1 + (2 * self.curvature * 3.5) ** 2))
-        z, w = self._rule(spacing, mass, 1.0, (self.scale / slope, self.noise))
-        x = z[:, 0] * slope
-        points = np.stack([x, self._ridge(x) + z[:, 1]], axis=1)
-        reach = float(np.ptp(points, axis=0).max())
-        return points, w, mass, mass * reach**2
+        """Trapezoidal rule in the arc length of the ridge and in the noise."""
+        reach = float(np.sqrt(2 * special.gammainccinv(1.0, mass)))
+        h = min(0.6 * self.scale, spacing)
+        far = self._arc(np.array([reach * self.scale]))[0]
+        t = h * np.arange(-np.ceil(far / h), np.ceil(far / h) + 1)
+        x = self._from_arc(t, reach * self.scale)
+        along = np.exp(-0.5 * (x / self.scale) ** 2) / np.sqrt(1 + (2 * self.curvature * x / self.scale) ** 2)
+        k = min(0.6 * self.noise, spacing)
+        z = k * np.arange(-np.ceil(reach * self.noise / k), np.ceil(reach * self.noise / k) + 1)
+        if len(x) * len(z) > 8e6:
+            raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
+        across = np.exp(-0.5 * (z / self.noise) ** 2)
+        grid, weights = tensor([(x, along / along.sum()), (z, across / across.sum())])
+        keep = weights > 1e-17 * weights.max()
+        grid, weights = grid[keep], weights[keep]
+        points = np.stack([grid[:, 0], self._ridge(grid[:, 0]) + grid[:, 1]], axis=1)
+        stretch = np.sqrt(1 + (2 * self.curvature * reach) ** 2)
+        return points, weights, mass, mass * float((self.scale * stretch + self.noise) / reach) ** 2 * 4
+
+    def _arc(self, x: FloatArray) -> FloatArray:
+        """Arc length of the ridge from 0 to x."""
+        if abs(self.curvature) < 1e-8:
+            return x
+        u = 2 * self.curvature * x / self.scale
+        return np.asarray(self.scale / (4 * self.curvature) * (u * np.sqrt(1 + u * u) + np.arcsinh(u)))
+
+    def _from_arc(self, t: FloatArray, far: float) -> FloatArray:
+        """Inverse of `_arc`, by Newton from a table."""
+        table = np.linspace(-1.2 * far, 1.2 * far, 4001)
+        x = np.interp(t, self._arc(table), table)
+        for _ in range(4):
+            x = x - (self._arc(x) - t) / np.sqrt(1 + (2 * self.curvature * x / self.scale) ** 2)
+        return x
 
 
 class Pinwheel(_Sheared):
