@@ -127,3 +127,69 @@ def from_lower_band(band):
     for d in range(1, min(width, n)):
         matrix += np.diag(band[: n - d, d], -d) + np.diag(band[: n - d, d], d)
     return matrix
+
+
+# --- kernels/potentials, kernels/sinkhorn, kernels/paths --------------------------------------------------------------
+
+
+def log_mixture(x, y, log_mass, s):
+    """log Σ_j exp(ℓ_j − ‖x − y_j‖²/2s) and the posterior mean, by scipy's logsumexp on the dense table."""
+    from scipy.special import logsumexp, softmax
+
+    table = log_mass - ((x[:, None, :] - y) ** 2).sum(axis=2) / (2 * s)
+    return logsumexp(table, axis=1), softmax(table, axis=1) @ y
+
+
+def draw_posterior(x, y, log_mass, s, uniform):
+    """Index of the atom where the cumulative posterior passes ``uniform``."""
+    from scipy.special import softmax
+
+    p = softmax(log_mass - ((x[:, None, :] - y) ** 2).sum(axis=2) / (2 * s), axis=1)
+    return np.array([np.searchsorted(np.cumsum(row), u, side="right") for row, u in zip(p, uniform)])
+
+
+def log_axis_pass(x, y, s, h):
+    """log Σ_k exp(h[k, j] − (x_i − y_k)²/2s), densely."""
+    from scipy.special import logsumexp
+
+    return logsumexp(h[None, :, :] - (x[:, None, None] - y[None, :, None]) ** 2 / (2 * s), axis=1)
+
+
+def table_values(x, table, low, per_cell):
+    """Linear interpolation, extended linearly by the outermost slopes."""
+    axis = low + np.arange(table.size) / per_cell
+    inside = np.interp(x, axis, table)
+    left = table[0] + (x - axis[0]) * (table[1] - table[0]) * per_cell
+    right = table[-1] + (x - axis[-1]) * (table[-1] - table[-2]) * per_cell
+    return np.where(x < axis[0], left, np.where(x > axis[-1], right, inside))
+
+
+def path_step(x, u, ahead, u_ahead, a0, a1, a2, sigma, noise):
+    """x + α₀ u + α₁ u' + α₂ (x̃ − x) + σ z."""
+    return x + a0 * u + a1 * u_ahead + a2 * (ahead - x) + sigma * noise
+
+
+# --- kernels/space ------------------------------------------------------------------------------------------------------
+
+
+def chebyshev_table(t, coefficients, width):
+    """The table's Chebyshev series on the panel of log(1 + t), by numpy's own evaluation."""
+    u = np.log1p(t) / width
+    panel = np.minimum(u.astype(int), len(coefficients) - 1)
+    x = 2 * (u - panel) - 1
+    return np.array([np.polynomial.chebyshev.chebval(v, coefficients[p]) for v, p in zip(x, panel)])
+
+
+def radial_log_kernel(r, s, reach, coefficients, width):
+    """log κ(r, s) from the table, densely."""
+    apart = np.subtract.outer(r, s)
+    smooth = chebyshev_table(np.multiply.outer(r, s).ravel(), coefficients, width).reshape(apart.shape)
+    return np.where(np.abs(apart) > reach, -np.inf, -0.5 * apart**2 + smooth)
+
+
+def gaussian_sum(x, a, y):
+    """c(y) = Σ a_i exp(−‖x_i − y‖²/2) with gradient and Hessian, densely."""
+    z = x[None, :, :] - y[:, None, :]
+    k = a * np.exp(-0.5 * (z**2).sum(axis=2))
+    outer = z[:, :, :, None] * z[:, :, None, :] - np.eye(x.shape[1])
+    return k.sum(axis=1), np.einsum("ni,nik->nk", k, z), np.einsum("ni,nikl->nkl", k, outer)

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from heatrd.kernels.potentials import draw_posterior, log_mixture
+from heatrd.kernels.potentials import draw_posterior, log_mixture, log_mixture_line
 
 __all__ = ["AtomFlow", "DensityFlow", "Flow", "MixtureFlow", "PathFlow", "SumFlow", "UnitFlow", "gaussian_rule", "spacing"]
 
@@ -81,19 +81,26 @@ class AtomFlow:
         live = log_mass > -np.inf
         self.points = np.ascontiguousarray(points[live], dtype=np.float64)
         self.log_mass = np.ascontiguousarray(log_mass[live], dtype=np.float64)
+        order = np.argsort(self.points[:, 0], kind="stable")
+        self._sorted = np.ascontiguousarray(self.points[order]), np.ascontiguousarray(self.log_mass[order])
 
     def posterior(self, s: float, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return log (G_s ∗ m)(x) and E[Z | x]."""
         n, d = x.shape
         log_sum, mean = np.empty(n), np.empty((n, d))
-        log_mixture(np.ascontiguousarray(x), self.points, self.log_mass, s, log_sum, mean)
+        points, log_mass = self._sorted
+        if d == 1:
+            log_mixture_line(np.ascontiguousarray(x[:, 0]), points[:, 0], log_mass, s, log_sum, mean[:, 0])
+        else:
+            log_mixture(np.ascontiguousarray(x), points, log_mass, s, log_sum, mean)
         return log_sum - 0.5 * d * np.log(2 * np.pi * s), mean
 
     def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
         """Draw Z given x from m(dz) G_s(x − z), by inversion of ``uniform`` (n,)."""
+        points, log_mass = self._sorted
         index = np.empty(len(x), dtype=np.int64)
-        draw_posterior(np.ascontiguousarray(x), self.points, self.log_mass, s, uniform, index)
-        return self.points[index]
+        draw_posterior(np.ascontiguousarray(x), points, log_mass, s, uniform, index)
+        return points[index]
 
     def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
                       width: float | None = None) -> tuple[FloatArray, FloatArray]:

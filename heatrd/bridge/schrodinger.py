@@ -48,10 +48,11 @@ FloatArray = NDArray[np.float64]
 _LINE_SWITCH = 0.25  # below this t a density on the line gets its own quadrature
 _LIGHT = 1e-17  # nodes lighter than this are left out of expectations
 _EARLY = 0.1  # below it the nodes of μ, slightly blurred, integrate better than a lattice
-_LATTICE = {2: 0.5, 3: 0.7}  # spacing over √(εt(1−t))
+_LATTICE = {1: 0.4, 2: 0.5, 3: 0.7}  # spacing over √(εt(1−t))
 _LATTICE_LIGHT = 1e-12
 _SAME = 1e-10  # difference of log-densities that is rounding
 _MOST_NODES = 20_000  # more nodes of μ than this are replaced, in the plane and in space, by fewer that serve the kernels of width √ε
+_LONG = 5000  # nodes on the line from which on a lattice is cheaper
 _MANY = 100  # nodes from which on a coarser rule around each is enough
 
 
@@ -321,7 +322,8 @@ class SchrodingerBridge:
         if time in (0.0, 1.0):
             return self.mu if time == 0.0 else self.terminal
         late = time >= 0.5
-        if self.dim in (2, 3) and (_EARLY <= time < 0.5 or not self.atomic):
+        space = self.dim in (2, 3) and (_EARLY <= time < 0.5 or not self.atomic)
+        if space or (self.dim == 1 and not self.atomic and self.mu.size > _LONG):
             return self._lattice(time)
         atoms = AtomFlow(self.reconstruction.points, _log(self.reconstruction.weights) + self.tilt) if late else self._parts.nodes
         heavy = self._heavy(atoms, late)

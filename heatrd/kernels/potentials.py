@@ -4,6 +4,9 @@ For atoms y_j with log-masses ℓ_j and a variance s > 0, at every point x,
 
     log Σ_j exp(ℓ_j − ‖x − y_j‖²/2s)      and      E[Y | x] = Σ_j p_j y_j,   p_j ∝ exp(ℓ_j − ‖x − y_j‖²/2s).
 
+On the line, with sorted atoms, only those are visited whose term can exceed e^−40 of the nearest atom's term: with Λ = max ℓ and the
+nearest atom's exponent L, those with |x − y_j| ≤ √(2s(Λ − L + 40)).
+
 The largest exponent is taken out before anything is exponentiated, so neither s → 0 nor a far x overflows or
 underflows; one column of exponents is the only workspace.
 """
@@ -14,7 +17,7 @@ import numpy as np
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["draw_posterior", "log_mixture"]
+__all__ = ["draw_posterior", "log_mixture", "log_mixture_line"]
 
 
 @jit
@@ -50,6 +53,37 @@ def log_mixture(x, y, log_mass, s, log_sum, mean):
         for k in range(d):
             mean[i, k] /= total
         log_sum[i] = top + np.log(total)
+
+
+@jit
+def log_mixture_line(x, y, log_mass, s, log_sum, mean):
+    """The same for sorted atoms ``y`` (m,) on the line, points ``x`` (n,); ``log_sum``, ``mean`` (n,)."""
+    m = y.size
+    exponent = np.empty(m)
+    scale = 0.5 / s
+    heaviest = -np.inf
+    for j in range(m):
+        heaviest = max(heaviest, log_mass[j])
+    for i in range(x.size):
+        after = np.searchsorted(y, x[i])
+        known = -np.inf
+        for j in range(max(after - 1, 0), min(after + 1, m)):
+            known = max(known, log_mass[j] - (x[i] - y[j]) ** 2 * scale)
+        reach = np.sqrt(max(heaviest - known + 40.0, 0.0) / scale)
+        first, last = np.searchsorted(y, x[i] - reach), np.searchsorted(y, x[i] + reach)
+        top = known
+        for j in range(first, last):
+            exponent[j] = log_mass[j] - (x[i] - y[j]) ** 2 * scale
+            top = max(top, exponent[j])
+        total, first_moment = 0.0, 0.0
+        for j in range(first, last):
+            gap = exponent[j] - top
+            if gap > -745.0:
+                p = np.exp(gap)
+                total += p
+                first_moment += p * y[j]
+        log_sum[i] = top + np.log(total)
+        mean[i] = first_moment / total
 
 
 @jit

@@ -104,6 +104,12 @@ class Tables:
     low: float
     per_cell: float
 
+    @staticmethod
+    def resolving(field: Field) -> int:
+        """Table size with a spacing of √ε/100."""
+        low, high = _span(field)
+        return int(np.ceil((high - low) / (0.01 * np.sqrt(field.epsilon))))
+
     @classmethod
     def build(cls, field: Field, times: FloatArray, size: int) -> Tables:
         """Tabulate; the last time is left out where the control does not exist there."""

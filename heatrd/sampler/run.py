@@ -42,6 +42,7 @@ SCHEMES = ("auto", "exact", "euler", "exponential", "heun")
 _CHUNK = 16_384
 _REPLICATES = 16
 _TABLE = 4096
+_LARGEST_TABLE = 1 << 15
 _CURVE_TIMES = 16
 _MEMORY = 4 << 30
 
@@ -411,10 +412,12 @@ def _tables(field: Field, grid: FloatArray, n: int, table: bool | int | None) ->
         if table:
             raise InvalidInput("table=True tabulates one-dimensional bridges only; pass a TabulatedControl")
         return None
-    size = _TABLE if table is None or table is True else int(table)
-    if table is None and n < 4 * size:
+    if table is not None and table is not True:
+        return Tables.build(field, grid, max(int(table), 2))
+    size = max(_TABLE, Tables.resolving(field))
+    if table is None and (n < 4 * size or size > _LARGEST_TABLE):
         return None
-    return Tables.build(field, grid, max(size, 2))
+    return Tables.build(field, grid, size)
 
 
 def _trapezoid(times: FloatArray) -> FloatArray:
