@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=1500, metavar="N", help="training steps (default: 1500)")
     parser.add_argument("--entropy", default="last-step-mixture", metavar="NAME", help="terminal entropy in training")
     parser.add_argument("--seed", type=int, default=0, help="seed of training and evaluation (default: 0)")
+    parser.add_argument("--held-out", type=int, metavar="N", help="points behind the bound (default: 16384)")
     parser.add_argument("--no-certified", action="store_true", help="do not solve for the certified curve beside it")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep the training here, and resume it from here")
     parser.add_argument("--save", metavar="FILE", help="write the trained model (.npz)")
@@ -62,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     model = heatrd.neural.R2D2(epsilon_range=_range(args.range), entropy=args.entropy, seed=args.seed)
     model.fit(named.source, steps=args.steps, progress=progress_wanted(args), checkpoint=args.checkpoint,
               resume=args.checkpoint is not None)  # fmt: skip
-    curve = model.curve(args.points)
+    sizes = {} if args.held_out is None else {"held_out": args.held_out, "particles": args.held_out}
+    curve = model.curve(args.points, **sizes)
     columns = _columns(curve, None if args.no_certified else named.source, NATS_PER[args.unit])
     if args.json:
         print_json({"source": named.label, "unit": args.unit, "seed": args.seed, "steps": args.steps, **columns})
