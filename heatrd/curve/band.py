@@ -183,12 +183,14 @@ class Band:
         chord = -float(rate[-1]) / (self.variance - float(d[-1])) if d.size else 0.0
         return np.append(d, self.variance), np.append(rate, 0.0), np.append(slope, 0.5 * max(chord, last))
 
+    def crossings(self) -> FloatArray:
+        """Distortions where tangents cross, where shifted bounds take over, and the vertices of the hull."""
+        at, _, by_d, _ = self._monotone
+        return np.concatenate([self._hull[0], self._tangents[2], at, by_d])
+
     def probes(self, low: float, high: float) -> FloatArray:
         """Distortions where the band may be widest: the crossings of tangents, the vertices of the hull, and points between."""
-        x, _ = self._hull
-        _, _, meet = self._tangents
-        at = self._monotone[0]
-        marks = np.unique(np.concatenate([x, meet, at, np.geomspace(low, high, 257)]))
+        marks = np.unique(np.concatenate([self.crossings(), np.geomspace(low, high, 257)]))
         marks = marks[(marks >= low) & (marks <= high) & (marks < self.variance)]
         return np.unique(np.concatenate([marks, np.sqrt(marks[1:] * marks[:-1])]))
 

@@ -1,0 +1,122 @@
+"""Running independent pieces of work: here, in processes, or on any `concurrent.futures` executor.
+
+Pieces are pure functions of their arguments and results are used by their place, not by their time of arrival: who computes them, and in
+which order, cannot change a byte of the result.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as cf
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from heatrd.errors import HeatrdError, InvalidInput
+
+__all__ = ["Piece", "progress_bar", "run_pieces", "working"]
+
+Piece = tuple[Callable[..., Any], tuple[Any, ...]]
+
+
+@contextmanager
+def working(executor: Any, workers: int | None) -> Iterator[Any]:
+    """Yield the executor to use: the caller's, a pool of ``workers`` processes, or None (run here).
+
+    Raises
+    ------
+    InvalidInput
+        Both are given, ``workers`` is not a positive integer, or the executor cannot submit.
+    """
+    if executor is not None:
+        if workers is not None:
+            raise InvalidInput("give executor or workers, not both")
+        if not callable(getattr(executor, "submit", None)):
+            raise InvalidInput(f"executor={executor!r} has no submit(); give a concurrent.futures.Executor or workers=2")
+        yield executor
+        return
+    if workers is None:
+        yield None
+        return
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidInput(f"workers={workers!r} must be a positive integer")
+    pool = cf.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_worker)
+    try:
+        yield pool
+    except BaseException:
+        _terminate(pool)
+        raise
+    pool.shutdown()
+
+
+def _worker() -> None:
+    """Set a worker process up: the parent handles Ctrl-C, and no worker outlives the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _terminate(pool: cf.ProcessPoolExecutor) -> None:
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def run_pieces(executor: Any, pieces: Sequence[Piece], done: Callable[[int, Any], None]) -> None:
+    """Run every piece and report each result (or the `HeatrdError` that it raised) as ``done(index, result)``, as they arrive."""
+    if executor is None:
+        for index, (function, arguments) in enumerate(pieces):
+            done(index, _guarded(function, *arguments))
+        return
+    futures = {executor.submit(_guarded, function, *arguments): index for index, (function, arguments) in enumerate(pieces)}
+    pending = set(futures)
+    try:
+        while pending:
+            finished, pending = cf.wait(pending, timeout=0.2, return_when=cf.FIRST_COMPLETED)
+            for future in finished:
+                done(futures[future], future.result())
+    except BaseException:
+        for future in pending:
+            future.cancel()
+        raise
+
+
+def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result, or the error of our own family as a value."""
+    try:
+        return function(*arguments)
+    except HeatrdError as error:
+        return error
+
+
+class _Silent:
+    """A progress bar that shows nothing."""
+
+    total: int = 0
+
+    def update(self, n: int = 1) -> None: ...
+
+    def refresh(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def progress_bar(wanted: bool, label: str) -> Any:
+    """Return a tqdm bar on stderr, with time left, where wanted and tqdm is installed; a silent one otherwise."""
+    if wanted:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return _Silent()
+        return tqdm(total=0, desc=label, unit="pt", dynamic_ncols=True, leave=False)
+    return _Silent()
