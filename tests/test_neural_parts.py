@@ -204,9 +204,25 @@ def test_particle_part_is_the_dense_sum():
     z, y, eps = rng.normal(size=(11, 2)), rng.normal(size=(5, 2)), 0.15
     square = ((z[:, None] - y) ** 2).sum(axis=-1)
     k = np.exp(-square / (2 * eps))
-    log_z, distance = readout._particle_part(z, y, eps)
-    assert np.allclose(log_z, np.log(k.mean(axis=1)))
-    assert np.allclose(distance, (k * square).sum(axis=1) / k.sum(axis=1))
+    w = rng.dirichlet(np.ones(5))
+    log_z, distance = readout._particle_part(z, y, np.log(w), eps)
+    assert np.allclose(log_z, np.log(k @ w))
+    assert np.allclose(distance, (k * square) @ w / (k @ w))
+
+
+def test_polishing_finds_the_two_atoms_of_a_coin():
+    """μ = two atoms ±1 at ε = 0.5: L = F of the symmetric pair ±a with a = tanh(a/ε), and no sweep increases F."""
+    z, eps = np.repeat([[-1.0], [1.0]], 50, axis=0), 0.5
+    start = np.random.default_rng(1).normal(size=(30, 1))
+    values = []
+    for sweeps in (0, 1, 5, 400):
+        y, log_w = readout.polish(start, z, eps, sweeps)
+        values.append(-readout._particle_part(z, y, log_w, eps)[0].mean())
+    a = 0.9
+    for _ in range(200):
+        a = np.tanh(a / eps)
+    pair = -np.log(0.5 * (np.exp(-((1 - a) ** 2) / (2 * eps)) + np.exp(-((1 + a) ** 2) / (2 * eps))))
+    assert (np.diff(values) < 0).all() and values[-1] == pytest.approx(pair, abs=1e-4)
 
 
 def test_shares_maximise_the_likelihood():

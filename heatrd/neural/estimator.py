@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatrd.errors import HeatrdWarning, InvalidInput
-from heatrd.neural.coordinates import SMALLEST_EIGENVALUE, Coordinates
+from heatrd.neural.coordinates import Coordinates
 from heatrd.neural.data import Data, data_of
 from heatrd.neural.losses import ENTROPIES, Model
 from heatrd.neural.network import ControlNetwork
-from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, remove_known_moments
+from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, polish, remove_known_moments
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
 from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, read_header, write_arrays
@@ -34,6 +34,9 @@ RADIAL_FLOOR = 1e-4
 READOUT_STREAM = 2**31
 WEIGHT_STREAM = 23
 PARTICLES_UP_TO_DIM = 3
+LAW_SPREAD = 0.7
+POLISHING_SWEEPS = 25
+POLISHED = 256
 HELD_OUT_POINTS = 16384
 SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
@@ -218,7 +221,7 @@ class R2D2:
         self.dim, self.epsilon_range = coordinates.dim, epsilon_range
         self._model, self._coordinates, self._history = model, coordinates, history
         self._keep_readout_points(data)
-        self._exact_moments = data.kind == "source" and float(coordinates.eigenvalues.min()) > SMALLEST_EIGENVALUE
+        self._exact_moments = data.kind == "source"
         return self
 
     def control(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
@@ -269,6 +272,7 @@ class R2D2:
         held_out: int = HELD_OUT_POINTS,
         particles: int = 8192,
         importance: int = 8,
+        polishing: int | None = None,
         method: str = "auto",
         seed: int | None = None,
     ) -> NeuralEstimate:
@@ -279,14 +283,17 @@ class R2D2:
         epsilon : float
             ε in source units, within the trained range.
         source : optional
-            Draw held-out points from here instead of those kept at `fit` (as for `fit`; must not contain training
-            points).
+            Held-out points instead of those kept at `fit`: an array of shape (n, d), taken whole, or anything else that
+            `fit` takes, to draw them from. Must not contain training points.
         held_out : int
             At most this many held-out points for the bound.
         particles : int
             End points in the explicit law ν̂ of the ``"law"`` bound.
         importance : int
             Paths per point of the ``"chain"`` bound.
+        polishing : int, optional
+            Sweeps of expectation–maximisation that refine some of the end points on training points before they join ν̂;
+            0 leaves the law as the network made it. 25 up to dimension 3 and 0 beyond when omitted.
         method : str
             ``"law"``, ``"chain"``, or ``"auto"``: whichever is lower on training points.
         seed : int, optional
@@ -300,13 +307,19 @@ class R2D2:
         eps = self._standard_epsilon(epsilon)
         held_out, particles = _integer(held_out, "held_out", 2), _integer(particles, "particles", 2)
         importance = _integer(importance, "importance", 1)
+        if polishing is None:
+            polishing = POLISHING_SWEEPS if coordinates.dim <= PARTICLES_UP_TO_DIM else 0
+        polishing = _integer(polishing, "polishing", 0)
         if method not in ("auto", "law", "chain"):
             raise InvalidInput(f"method={method!r} is not known; choose 'auto', 'law' or 'chain'")
         held, pool = self._readout_points(source, held_out)
         fine = Grid(max(self.steps, READOUT_STEPS), self.last)
-        paper = paper_readout(model, held[:PAPER_POINTS], eps, entropy=self.entropy, key=self._key(seed, 1), grid=fine)
         exact = self._exact_moments and source is None
-        bound, chosen = self._bound(held, pool, eps, particles, importance, method, seed, exact)
+        paper = paper_readout(
+            model, held[:PAPER_POINTS], pool[:PAPER_POINTS] if exact else None, eps, entropy=self.entropy,
+            key=self._key(seed, 1), grid=fine,
+        )
+        bound, chosen = self._bound(held, pool, eps, particles, importance, polishing, method, seed, exact)
         distortion = paper.distortion * coordinates.scale**2
         return NeuralEstimate(
             epsilon=float(epsilon),
@@ -389,8 +402,8 @@ class R2D2:
         return self
 
     def _bound(
-        self, held: FloatArray, pool: FloatArray, eps: float, particles: int, importance: int, method: str,
-        seed: int | None, exact_moments: bool,
+        self, held: FloatArray, pool: FloatArray, eps: float, particles: int, importance: int,
+        polishing: int, method: str, seed: int | None, exact_moments: bool,
     ) -> tuple[Bound, str]:
         """The bound asked for; ``auto`` compares both on training points, so that the choice does not bias it."""
         model, coordinates = self._fitted()
@@ -400,7 +413,8 @@ class R2D2:
 
         def law(z: FloatArray) -> Bound:
             y = end_points(model, starts, eps, key=self._key(seed, 2), grid=self._grid)
-            return law_bound(model, y, fit, z, eps)
+            refined = polish(y[:POLISHED], pool[:half], eps, polishing) if polishing else None
+            return law_bound(model, y, fit, z, eps, refined)
 
         def chain(z: FloatArray, stream: int) -> Bound:
             return chain_bound(
@@ -465,8 +479,10 @@ class R2D2:
         _, coordinates = self._fitted()
         held = self._held_out
         if source is not None:
-            data = data_of(source, dim=self.dim, held_out=0.5, seed=self.seed)
-            held = data.held_out(held_out, self.seed + 3)
+            if isinstance(source, np.ndarray | list | tuple):
+                held = self._points(source)
+            else:
+                held = data_of(source, dim=self.dim, held_out=0.5, seed=self.seed).held_out(held_out, self.seed + 3)
         if len(held) < 64:
             warnings.warn(
                 f"only {len(held)} held-out points: the interval of the bound is rough", HeatrdWarning, stacklevel=4
@@ -482,9 +498,10 @@ class R2D2:
         rng = np.random.default_rng((self.seed, WEIGHT_STREAM))
         span = tuple(e / coordinates.scale**2 for e in epsilon_range)
         lam = coordinates.eigenvalues
+        spread = LAW_SPREAD if self.entropy == "last-step-mixture" else 0.0
         return Model(
             network=ControlNetwork(lam, (span[0], span[1]), self.last, self.width, self.depth, rng),
-            law=GaussianMixtureLaw(lam, (span[0], span[1]), self.components, rng),
+            law=GaussianMixtureLaw(lam, (span[0], span[1]), self.components, rng, spread),
             radial=RadialLaw(lam, (span[0], span[1]), RADIAL_FLOOR, rng),
         )
 

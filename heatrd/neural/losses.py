@@ -2,8 +2,8 @@
 
     J = E[KL over 0…s] − E log φ_s(X_s) − (d/2)log(2πε)
 
-(`heatrd.neural.rollout`). With ``particles`` two values of s are used in each step, s = 0 and a random grid time: s =
-0 has a kernel of variance ε, wide enough for a batch to see the whole law from the first step on, and shapes ν; the
+(`heatrd.neural.rollout`). ``last-step-mixture`` uses two values of s in each step, s = 0 and a random grid time. At s
+= 0 the kernel has variance ε, wide enough for a batch to see the whole law from the first step on: this shapes ν. The
 random s trains the control on [0, s] towards that ν. Both have the same minimum, L(ε), so nothing needs annealing.
 """
 
@@ -18,7 +18,7 @@ from heatrd.neural.network import ControlNetwork
 from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy
 
-__all__ = ["ENTROPIES", "Model", "tec_loss"]
+__all__ = ["ENTROPIES", "Model", "joint_log_density", "tec_loss"]
 
 Array = jax.Array
 
@@ -67,7 +67,7 @@ def tec_loss(
     offset = -0.5 * x0.shape[-1] * jnp.log(2 * np.pi * epsilon)
     if entropy == "last-step-mixture":
         s = jax.random.randint(keys[2], (), 1, grid.steps + 1)
-        value = 0.5 * (_particle_cost(model, paths, epsilon, 0) + _particle_cost(model, paths, epsilon, s))
+        value = 0.5 * (_particle_cost(model, paths, epsilon) + _joint_cost(model, paths, epsilon, s))
         side = _side_cost(model.law, jax.lax.stop_gradient(paths), epsilon)
     elif entropy == "knife":
         value = _law_cost(model.law, paths, epsilon, -1)
@@ -83,12 +83,26 @@ def tec_loss(
     return jnp.mean(value + side), value + offset
 
 
-def _particle_cost(model: Model, paths: Paths, epsilon: Array, s: Array | int) -> Array:
-    """E[KL over 0…t_s] − E log φ_{t_s}(X_{t_s}) with ν = the rollout's own end points, (E,)."""
+def _particle_cost(model: Model, paths: Paths, epsilon: Array) -> Array:
+    """F(ν) + (d/2)log(2πε) with ν = the rollout's own end points, (E,)."""
+    lam = jax.lax.stop_gradient(model.network.eigenvalues)
+    return -log_particles(paths.x[0], paths.mean, epsilon, lam, BROAD_SHARE).mean(axis=1)
+
+
+def _joint_cost(model: Model, paths: Paths, epsilon: Array, s: Array) -> Array:
+    """E[KL over 0…t_s] − E log φ_{t_s}(X_{t_s}), (E,)."""
+    return (paths.cost[s] - joint_log_density(model, paths, epsilon, s, BROAD_SHARE)).mean(axis=1)
+
+
+def joint_log_density(model: Model, paths: Paths, epsilon: Array, s: Array, share: float) -> Array:
+    """log φ_{t_s}(X_{t_s}), (E, B), for ν = one half end points of the other paths, one half the learned mixture.
+
+    Where the kernel √(ε(1−s)) is narrower than the particles are apart, the mixture takes over.
+    """
     tau = epsilon * (1 - paths.times[s])
     lam = jax.lax.stop_gradient(model.network.eigenvalues)
-    log_phi = log_particles(paths.x[s], paths.mean, tau, lam, BROAD_SHARE)
-    return (paths.cost[s] - log_phi).mean(axis=1)
+    particles = log_particles(paths.x[s], paths.mean, tau, lam, share)
+    return jnp.logaddexp(particles, model.law.log_density(paths.x[s], epsilon, tau)) - np.log(2.0)
 
 
 def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, s: int) -> Array:

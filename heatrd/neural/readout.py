@@ -1,9 +1,10 @@
 """Read-outs at one ε: the paper's estimate, and two upper bounds on L(ε) that hold in expectation.
 
-**Law.** Freeze ν̂ = α_0·(particles: end points of rollouts) + α_1·(learned Gaussian mixture) + Σ α_i·(broad
-Gaussians). All parts have k∗ν̂ in closed form, the shares α are fitted by expectation–maximisation on training
-points, and F(ν̂) = −E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂),
-whatever the network learned. Particles alone stop at log M nats.
+**Law.** Freeze ν̂ = a mixture of: particles, the end points of rollouts; the learned Gaussian mixture; the Gaussian
+source's own solution and broad Gaussians, which defend the tails; in low dimension also particles polished on training
+points. All parts have k∗ν̂ in closed form, their shares are fitted by expectation–maximisation on training points, and
+F(ν̂) = −E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂), whatever the
+network learned. Particles alone stop at log M nats.
 
 **Chain.** For any normalised φ_s = G_{ε(1−s)} ∗ ν and any chain P, with W the Brownian chain and K independent paths
 from each x,
@@ -27,12 +28,14 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.neural.losses import Model
+from heatrd.neural.coordinates import SMALLEST_EIGENVALUE
+from heatrd.neural.losses import Model, joint_log_density
 from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
-from heatrd.neural.terminal import log_particles, negentropy
+from heatrd.neural.terminal import negentropy
 
 __all__ = [
-    "Bound", "PaperReadout", "chain_bound", "end_points", "law_bound", "paper_readout", "remove_known_moments",
+    "Bound", "PaperReadout", "chain_bound", "end_points", "law_bound", "paper_readout", "polish",
+    "remove_known_moments",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -75,58 +78,102 @@ def end_points(model: Model, z: FloatArray, epsilon: float, *, grid: Grid, key: 
 
 @eqx.filter_jit
 def _paper(model: Model, x0: Array, epsilon: Array, times: Array, key: Array, entropy: str) -> tuple[Array, ...]:
+    """Return energy, terminal term and squared distance path by path, each (B,)."""
     keys = jax.random.split(key, 2)
     paths = roll_out(model.network, x0, epsilon, times, keys[0])
     x1, cost, _ = final_draw(paths, epsilon, keys[1])
     if entropy == "last-step-mixture":
         energy, terminal = _best_late_time(model, paths, epsilon)
     elif entropy == "knife":
-        energy = paths.cost[-1].mean()
-        terminal = -model.law.log_density(paths.x[-1], epsilon, epsilon * (1 - times[-1])).mean()
+        energy = paths.cost[-1]
+        terminal = -model.law.log_density(paths.x[-1], epsilon, epsilon * (1 - times[-1]))
     else:
-        energy = (paths.cost[-1] + cost).mean()
-        terminal = -model.radial.log_density(x1, epsilon).mean() if entropy == "elliptical" else negentropy(x1).mean()
-    return energy, terminal, jnp.sum((x1 - x0) ** 2, axis=-1).mean()
+        energy = paths.cost[-1] + cost
+        if entropy == "elliptical":
+            terminal = -model.radial.log_density(x1, epsilon)
+        else:
+            terminal = jnp.broadcast_to(negentropy(x1)[:, None], energy.shape)
+    return energy[0], terminal[0], jnp.sum((x1 - x0) ** 2, axis=-1)[0]
 
 
 def _best_late_time(model: Model, paths: Paths, epsilon: Array) -> tuple[Array, Array]:
-    """Energy and particle cross-entropy at the time in the later half of the grid where their sum is least.
+    """Energy and terminal cost at the time in the later half of the grid where their mean sum is least.
 
     Every s gives an upper estimate; later ones see more of the control, but their narrower kernel needs more particles.
     """
 
     def at(s: Array) -> tuple[Array, Array]:
-        tau = epsilon * (1 - paths.times[s])
-        log_phi = log_particles(paths.x[s], paths.mean, tau, model.network.eigenvalues, READOUT_SHARE)
-        return paths.cost[s].mean(), -log_phi.mean()
+        return paths.cost[s], -joint_log_density(model, paths, epsilon, s, READOUT_SHARE)
 
     n = paths.times.shape[0]
     energy, terminal = jax.lax.map(at, jnp.arange(n // 2, n))
-    best = jnp.argmin(energy + terminal)
+    best = jnp.argmin((energy + terminal).mean(axis=(1, 2)))
     return energy[best], terminal[best]
 
 
 def paper_readout(
-    model: Model, z: FloatArray, epsilon: float, *, entropy: str, grid: Grid, key: Array
+    model: Model, z: FloatArray, fit: FloatArray | None, epsilon: float, *, entropy: str, grid: Grid, key: Array
 ) -> PaperReadout:
-    """Energy, terminal term and distortion of fresh paths from ``z`` (n, d), in standard coordinates."""
+    """Energy, terminal term and distortion of fresh paths from ``z`` (n, d), in standard coordinates.
+
+    With points ``fit`` (n, d) of a source whose moments are known, their control variates are removed.
+    """
     eps = jnp.asarray([epsilon], jnp.float32)
-    parts = _paper(model, jnp.asarray(z[None], jnp.float32), eps, time_grid(grid), key, entropy)
-    energy, terminal, distortion = (float(p) for p in parts)
+    times, keys = time_grid(grid), jax.random.split(key, 2)
+
+    def columns(x: FloatArray, k: Array) -> list[FloatArray]:
+        x0 = jnp.asarray(x[None], jnp.float32)
+        return [np.asarray(part, dtype=np.float64) for part in _paper(model, x0, eps, times, k, entropy)]
+
+    parts = columns(z, keys[0])
+    if fit is not None:
+        lam = np.asarray(model.network.eigenvalues, dtype=np.float64)
+        others = columns(fit, keys[1])
+        parts = [remove_known_moments(z, part, fit, other, lam) for part, other in zip(parts, others)]
+    energy, terminal, distortion = (float(part.mean()) for part in parts)
     offset = -0.5 * z.shape[1] * np.log(2 * np.pi * epsilon)
     return PaperReadout(energy + terminal + offset, energy, terminal, distortion)
 
 
+def polish(particles: FloatArray, z: FloatArray, epsilon: float, sweeps: int) -> tuple[FloatArray, FloatArray]:
+    """Lower F at the points ``z`` (n, d) by expectation–maximisation over positions and weights of particles (m, d).
+
+    Each sweep sets w_j ← mean_i p_ij and y_j ← Σ_i p_ij z_i / Σ_i p_ij, p_ij the posterior of atom j given z_i: F at
+    ``z`` never increases. Returns positions and log-weights.
+    """
+    y, log_w = particles, np.full(len(particles), -np.log(len(particles)))
+    for _ in range(sweeps):
+        joint = log_w + (z @ y.T - 0.5 * (y**2).sum(axis=1)) / epsilon
+        posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        mass = posterior.sum(axis=0)
+        keep = mass > SHARE_FLOOR
+        y, log_w = (posterior.T @ z)[keep] / mass[keep, None], np.log(mass[keep] / mass[keep].sum())
+    return y, log_w
+
+
 def law_bound(
-    model: Model, particles: FloatArray, fit: FloatArray, held_out: FloatArray, epsilon: float
+    model: Model,
+    particles: FloatArray,
+    fit: FloatArray,
+    held_out: FloatArray,
+    epsilon: float,
+    polished: tuple[FloatArray, FloatArray] | None = None,
 ) -> Bound:
-    """F(ν̂) at the points ``held_out`` (n, d), ν̂ made from ``particles`` (m, d) with shares fitted at ``fit`` (k, d)."""
+    """F(ν̂) at the points ``held_out`` (n, d), ν̂ made from ``particles`` (m, d), its shares fitted at ``fit`` (k, d).
+
+    ``polished``: positions and log-weights of further particles.
+    """
     eigenvalues = np.asarray(model.network.eigenvalues, dtype=np.float64)
     parameters = model.law.parameters(jnp.asarray([epsilon], jnp.float32))
     log_w, means, variances = (np.asarray(p[0], dtype=np.float64) for p in parameters)
 
+    uniform = np.full(len(particles), -np.log(len(particles)))
+    laws = [(particles, uniform)] + ([] if polished is None else [polished])
+
     def parts(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        columns = [_particle_part(z, particles, epsilon), _mixture_part(z, log_w, means, variances, epsilon)]
+        columns = [_particle_part(z, y, w, epsilon) for y, w in laws] + [_mixture_part(z, log_w, means, variances, epsilon)]
+        columns += [_gaussian_part(z, np.maximum(eigenvalues - epsilon, 0.0), epsilon)]
         columns += [_gaussian_part(z, kappa * eigenvalues, epsilon) for kappa in BROAD_VARIANCES]
         return np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1)
 
@@ -177,8 +224,11 @@ def remove_known_moments(
 ) -> FloatArray:
     """Subtract from ``values`` (n,) the mean-zero part Σ a_k z_k + b_k(z_k² − λ_k), fitted at ``fit`` (k, d)."""
 
+    known = eigenvalues > SMALLEST_EIGENVALUE
+
     def features(z: FloatArray) -> FloatArray:
-        return np.concatenate([z / np.sqrt(eigenvalues), z**2 / eigenvalues - 1.0], axis=1)
+        z = z[:, known]
+        return np.concatenate([z / np.sqrt(eigenvalues[known]), z**2 / eigenvalues[known] - 1.0], axis=1)
 
     design = features(fit)
     if len(design) < 4 * design.shape[1]:
@@ -188,19 +238,21 @@ def remove_known_moments(
     return np.asarray(values - features(held_out) @ coefficients)
 
 
-def _particle_part(z: FloatArray, y: FloatArray, epsilon: float) -> tuple[FloatArray, FloatArray]:
-    """log k∗(uniform law on y) and the posterior mean of ‖z − Y‖², both (n,)."""
+def _particle_part(
+    z: FloatArray, y: FloatArray, log_w: FloatArray, epsilon: float
+) -> tuple[FloatArray, FloatArray]:
+    """log k∗(weighted points y) and the posterior mean of ‖z − Y‖², both (n,)."""
     log_z, square = np.empty(len(z)), np.empty(len(z))
     rows = max(1, BLOCK // len(y))
     y_square = (y**2).sum(axis=1)
     for start in range(0, len(z), rows):
         block = z[start : start + rows]
-        distance = (block**2).sum(axis=1)[:, None] + y_square - 2 * block @ y.T
-        np.maximum(distance, 0.0, out=distance)
-        nearest = distance.min(axis=1, keepdims=True)
-        weight = np.exp((nearest - distance) / (2 * epsilon))
+        distance = np.maximum((block**2).sum(axis=1)[:, None] + y_square - 2 * block @ y.T, 0.0)
+        joint = log_w - distance / (2 * epsilon)
+        top = joint.max(axis=1, keepdims=True)
+        weight = np.exp(joint - top)
         mass = weight.sum(axis=1)
-        log_z[start : start + rows] = np.log(mass / len(y)) - nearest[:, 0] / (2 * epsilon)
+        log_z[start : start + rows] = np.log(mass) + top[:, 0]
         square[start : start + rows] = np.einsum("ij,ij->i", weight, distance) / mass
     return log_z, square
 

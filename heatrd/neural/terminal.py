@@ -62,11 +62,19 @@ class GaussianMixtureLaw(eqx.Module):
     log_epsilon_range: Array
     inner: Affine
     outer: Affine
+    places: Array
     components: int = eqx.field(static=True)
+    spread: float = eqx.field(static=True)
 
     def __init__(
-        self, eigenvalues: np.ndarray, epsilon_range: tuple[float, float], components: int, rng: np.random.Generator
+        self,
+        eigenvalues: np.ndarray,
+        epsilon_range: tuple[float, float],
+        components: int,
+        rng: np.random.Generator,
+        spread: float = 0.0,
     ) -> None:
+        """Start with all components at the Gaussian solution, or a share ``spread`` of its variance between them."""
         d = int(eigenvalues.size)
         self.eigenvalues = jnp.asarray(eigenvalues, jnp.float32)
         self.log_epsilon_range = jnp.asarray(np.log(epsilon_range), jnp.float32)
@@ -74,7 +82,11 @@ class GaussianMixtureLaw(eqx.Module):
         size = components * (1 + 2 * d)
         start = 0.01 * rng.normal(size=size) * (components > 1)
         self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(start, jnp.float32))
+        places = rng.normal(size=(components, d))
+        places = places - places.mean(axis=0)
+        self.places = jnp.asarray(places / np.maximum(places.std(axis=0), 1e-6) * (components > 1), jnp.float32)
         self.components = components
+        self.spread = float(spread) if components > 1 else 0.0
 
     def parameters(self, epsilon: Array) -> tuple[Array, Array, Array]:
         """log w (E, J), means (E, J, d), variances v (E, J, d) at ``epsilon`` (E,)."""
@@ -84,8 +96,9 @@ class GaussianMixtureLaw(eqx.Module):
         raw = self.outer(h).reshape(epsilon.shape[0], self.components, 1 + 2 * d)
         log_w = jax.nn.log_softmax(raw[..., 0], axis=-1)
         base = jnp.sqrt(skip_variance(lam, epsilon[:, None]))[:, None, :]
-        deviation = base + jnp.sqrt(lam) * raw[..., 1 + d :]
-        return log_w, jnp.sqrt(lam) * raw[..., 1 : 1 + d], deviation**2
+        deviation = np.sqrt(1 - self.spread) * base + jnp.sqrt(lam) * raw[..., 1 + d :]
+        start = np.sqrt(self.spread) * base * jax.lax.stop_gradient(self.places)
+        return log_w, start + jnp.sqrt(lam) * raw[..., 1 : 1 + d], deviation**2
 
     def log_density(self, x: Array, epsilon: Array, tau: Array) -> Array:
         """log (G_τ ∗ ν)(x), (E, B), at ``x`` (E, B, d) for ``tau`` (E,) > 0."""

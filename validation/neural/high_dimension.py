@@ -1,4 +1,4 @@
-"""R2D2 in high dimension against closed forms: Gaussians, noisy spheres, and a sphere in R³³ past the particles' ceiling.
+"""R2D2 in high dimension against closed forms: Gaussians, noisy spheres, a sphere in R³³ past the particles' ceiling.
 
 - N(0, diag 4e^{−k}), k = 0…39: reverse water-filling. Compared, in bits at NERD's distortions, with what NERD
   reports: R2D2's rate at a given D is L_upper(ε) − D/2ε at the ε whose optimal distortion is D; its excess is to be

@@ -68,8 +68,7 @@ def _row(model: R2D2, rest: np.ndarray, held: np.ndarray, epsilon: float, smoke:
         return rest[rng.integers(len(rest), size=n)]
 
     steps = 50 if smoke else 400
-    best = model.rate_distortion(epsilon, source=lambda n, rng: np.resize(held, (n, held.shape[1])),
-                                 held_out=len(held), importance=4)
+    best = model.rate_distortion(epsilon, source=held, importance=4)
     return {
         "epsilon": epsilon,
         "R2D2": best.lagrangian_upper,
