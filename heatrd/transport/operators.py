@@ -49,6 +49,7 @@ class DenseKernel:
     def __init__(self, mu: Marginal, nu: Marginal, epsilon: float, cost: FloatArray | None = None) -> None:
         self.epsilon = epsilon
         self.cost = half_squared_cost(mu.points, nu.points) if cost is None else cost
+        self._shapes = mu.shape, nu.shape
         self._row = np.zeros(mu.size)
         self._column = np.zeros(nu.size)
         self._matrix: FloatArray | None = None
@@ -62,10 +63,10 @@ class DenseKernel:
         return matrix
 
     def forward(self, h: FloatArray) -> FloatArray:
-        return self._apply(h, forward=True)
+        return self._apply(np.ravel(h), forward=True).reshape(self._shapes[0])
 
     def backward(self, h: FloatArray) -> FloatArray:
-        return self._apply(h, forward=False)
+        return self._apply(np.ravel(h), forward=False).reshape(self._shapes[1])
 
     def _apply(self, h: FloatArray, *, forward: bool) -> FloatArray:
         mine, other = (self._column, self._row) if forward else (self._row, self._column)
