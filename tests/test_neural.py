@@ -71,6 +71,17 @@ def test_gaussian_control_in_source_units(gaussian):
     assert np.allclose((mean - x) / (1 - t), gaussian.control(t, x, eps))
 
 
+def test_the_sampler_takes_the_control(gaussian):
+    """Euler–Maruyama under the learned control: energy and terminal variance of the Gaussian solution."""
+    import heatrd
+
+    epsilon = 0.2
+    ensemble = heatrd.sample(gaussian.at(epsilon), 2000, 50, rng=0)
+    variance = np.asarray(ensemble.terminal).var(axis=0)
+    assert np.allclose(variance, np.maximum(VARIANCES - epsilon, 0), atol=[0.5, 0.03])
+    assert gaussian.at(epsilon).epsilon == epsilon
+
+
 def test_reconstruction_of_a_gaussian(gaussian):
     rng = np.random.default_rng(1)
     x = MEAN + rng.normal(size=(4000, 2)) * np.sqrt(VARIANCES)

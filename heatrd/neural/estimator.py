@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, read_header, write_arrays
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw
 from heatrd.neural.training import Plan, Task, train
+from heatrd.sources import Source
 
-__all__ = ["R2D2"]
+__all__ = ["R2D2", "ControlAt"]
 
 FloatArray = NDArray[np.float64]
 
@@ -42,6 +44,28 @@ SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
 PAPER_POINTS = 2048
 READOUT_STEPS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class ControlAt:
+    """The control at one ε, as `heatrd.sample` and `heatrd.tec_account` take it.
+
+    Attributes
+    ----------
+    model : R2D2
+    epsilon : float
+        In source units.
+    source : Source or None
+        What the model was fitted on, where that was a source.
+    """
+
+    model: R2D2
+    epsilon: float
+    source: Source | None
+
+    def control(self, t: float, x: ArrayLike) -> FloatArray:
+        """u_θ(x, t, ε), of the shape of ``x``."""
+        return self.model.control(t, x, self.epsilon)
 
 
 class R2D2:
@@ -112,6 +136,7 @@ class R2D2:
         self._history: TrainingHistory | None = None
         self._held_out = self._pool = np.zeros((0, 1))
         self._exact_moments = False
+        self._source: Source | None = None
 
     def __repr__(self) -> str:
         state = "fitted" if self._model is not None else "not fitted"
@@ -222,6 +247,7 @@ class R2D2:
         self._model, self._coordinates, self._history = model, coordinates, history
         self._keep_readout_points(data)
         self._exact_moments = data.kind == "source"
+        self._source = getattr(data, "source", None)
         return self
 
     def control(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
@@ -246,6 +272,11 @@ class R2D2:
             raise InvalidInput(f"t={t!r} must lie in [0, 1); the control has no value at the end point")
         x, mean = self._posterior_mean(t, x, epsilon)
         return np.asarray((mean - x) / (1 - t))
+
+    def at(self, epsilon: float) -> ControlAt:
+        """Fix ε, for ``heatrd.sample(model.at(0.1), …)``; without a source (loaded, or samples) pass it ``initial=``."""
+        self._standard_epsilon(epsilon)
+        return ControlAt(self, float(epsilon), self._source)
 
     def posterior_mean(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
         """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; as `control`, with t = 1 allowed."""

@@ -172,7 +172,8 @@ def law_bound(
     laws = [(particles, uniform)] + ([] if polished is None else [polished])
 
     def parts(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        columns = [_particle_part(z, y, w, epsilon) for y, w in laws] + [_mixture_part(z, log_w, means, variances, epsilon)]
+        columns = [_particle_part(z, y, w, epsilon) for y, w in laws]
+        columns += [_mixture_part(z, log_w, means, variances, epsilon)]
         columns += [_gaussian_part(z, np.maximum(eigenvalues - epsilon, 0.0), epsilon)]
         columns += [_gaussian_part(z, kappa * eigenvalues, epsilon) for kappa in BROAD_VARIANCES]
         return np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1)
