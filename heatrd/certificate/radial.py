@@ -22,7 +22,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import Measured, NodalCheck, Supremum, best_dual
 from heatrd.certificate.supremum import Scan, chebyshev_points, degrees, upper_bound
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import radial_log_kernel, table_values
+from heatrd.kernels.space import radial_log_kernel, chebyshev_table
 from heatrd.quadrature.tiles import make_tiles
 from heatrd.sources import RadialSource
 from heatrd.sources._bessel import bessel_ratio, log_damped_average
@@ -124,7 +124,7 @@ def _table(dim: int, which: str) -> FloatArray:
 def _lookup(dim: int, which: str, t: FloatArray) -> FloatArray:
     flat = np.ascontiguousarray(t).ravel()
     out = np.empty(flat.size)
-    table_values(flat, _table(dim, which), _TABLE_WIDTH, out)
+    chebyshev_table(flat, _table(dim, which), _TABLE_WIDTH, out)
     return out.reshape(t.shape)
 
 

@@ -9,7 +9,7 @@ import math
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["radial_log_kernel", "table_values"]
+__all__ = ["radial_log_kernel", "chebyshev_table"]
 
 
 @jit
@@ -23,7 +23,7 @@ def _clenshaw(coefficients, panel, x):
 
 
 @jit
-def table_values(t, coefficients, width, out):
+def chebyshev_table(t, coefficients, width, out):
     """Evaluate a table at t ≥ 0 (flat arrays)."""
     last = coefficients.shape[0] - 1
     for i in range(t.size):

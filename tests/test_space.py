@@ -1,0 +1,294 @@
+"""Two and three dimensions: Gaussian sums, the supremum over the continuum, the exchange method, invariances."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+
+import heatrd
+from heatrd.certificate.space import certify_law, check_nodes, space_problem
+from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound
+from heatrd.errors import InvalidInput, TooLarge
+from heatrd.laws import as_law
+from heatrd.quadrature.tiles import Field, make_tiles, posterior
+from heatrd.reconstruction import product, radial, space
+from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
+from heatrd.reconstruction.space_polish import polish, tile_state
+from heatrd.sources import Atoms, Box, Disc, GaussianMixture, NoisySphere, Polygon, TwoMoons
+
+
+def cloud(seed, n, d, spread=3.0):
+    rng = np.random.default_rng(seed)
+    return spread * rng.standard_normal((n, d)), rng.random(n) + 0.1
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_field_and_derivatives_match_the_dense_sum(d):
+    x, a = cloud(1, 300, d)
+    y, _ = cloud(2, 40, d)
+    tiles = make_tiles(x, a)
+    value, gradient, hessian = Field(tiles, np.log(tiles.weights)).derivatives(y)
+    expected = reference.gaussian_sum(x, a, y)
+    np.testing.assert_allclose(value, expected[0], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(gradient, expected[1], rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(hessian, expected[2], rtol=1e-11, atol=1e-13)
+
+
+def test_field_on_a_grid_matches_scattered_points():
+    x, a = cloud(3, 200, 3)
+    tiles = make_tiles(x, a)
+    field = Field(tiles, np.log(tiles.weights))
+    axes = [np.linspace(-1, 1, 4), np.linspace(0, 2, 5), np.linspace(-3, -1, 3)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    values, dropped = field.on_grid(axes)
+    np.testing.assert_allclose(values.ravel(), field.at(grid), rtol=1e-12)
+    assert 0 <= dropped < 1e-15
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_posterior_matches_logsumexp(d):
+    x, mu = cloud(4, 150, d)
+    y, w = cloud(5, 30, d)
+    tiles = make_tiles(x, mu)
+    log_z, _ = reference.log_mixture(tiles.points, y, np.log(w), 1.0)
+    for rows, near, p, z in posterior(tiles, y, np.log(w)):
+        np.testing.assert_allclose(z, log_z[rows], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
+        assert p.shape == (rows.stop - rows.start, len(near))
+
+
+def test_interpolation_error_bounds_the_true_error():
+    """The remainder of Chebyshev interpolation of the widest admissible function, cos-modulated Gaussians included."""
+    t = np.linspace(-1, 1, 2001)
+    for n in (8, 12, 16):
+        nodes = np.cos(np.pi * (np.arange(n) + 0.5) / n)
+        for shift in (0.0, 0.7, 2.0, 5.0):
+            f = lambda u, s=shift: np.exp(-0.5 * (u - s) ** 2)  # noqa: E731
+            fit = np.polynomial.chebyshev.chebfit(nodes, f(nodes), n - 1)
+            error = np.abs(np.polynomial.chebyshev.chebval(t, fit) - f(t)).max()
+            assert error <= interpolation_error(n, 1.0) + 1e-15
+    assert interpolation_error(16, 1.0) < 1e-9 < interpolation_error(10, 1.0)
+
+
+@pytest.mark.parametrize(("d", "accuracy"), [(1, 1e-11), (2, 1e-10), (3, 1e-7)])
+def test_upper_bound_encloses_the_supremum_tightly(d, accuracy):
+    x, a = cloud(6, 25, d, spread=1.5)
+    tiles = make_tiles(x, a / a.max())
+    field = Field(tiles, np.log(tiles.weights))
+    starts = x[np.argsort(-field.at(x))[:8]]
+    best = max(
+        -optimize.minimize(
+            lambda y: -field.at(y[None, :])[0], s, jac=lambda y: -field.derivatives(y[None, :], 1)[1][0],
+            method="BFGS", options={"gtol": 1e-10},
+        ).fun
+        for s in starts
+    )
+    bound = upper_bound(scan(field, accuracy, floor=0.0), accuracy)
+    assert best * (1 - 1e-13) <= bound <= best * (1 + accuracy) + accuracy
+    assert degrees(accuracy, d)[2] <= 5 * accuracy
+
+
+def test_interior_point_solves_the_weights():
+    """KKT conditions on fixed points: c ≤ 1, and c = 1 where there is weight."""
+    x, mu = cloud(7, 120, 2, spread=2.0)
+    tiles = make_tiles(x, mu / mu.sum())
+    points = np.stack(np.meshgrid(np.arange(-4.0, 5), np.arange(-4.0, 5)), axis=-1).reshape(-1, 2)
+    mass = np.full(len(points), 1.0 / len(points))
+    found = optimal_weights(lambda w: tile_hessian(tiles, points, w), mass, mass, tol=1e-11)
+    c, _ = tile_hessian(tiles, points, found.weights)
+    assert c.max() < 1 + 1e-7
+    np.testing.assert_allclose(c[found.active], 1.0, atol=1e-6)
+    assert (~found.active).sum() > 20
+
+
+def test_polish_state_matches_finite_differences():
+    x, mu = cloud(8, 60, 2)
+    tiles = make_tiles(x, mu / mu.sum())
+    y, w = cloud(9, 4, 2)
+    w = w / w.sum()
+    state = tile_state(tiles, y, w, True)
+    h = 1e-5
+
+    def objective(theta):
+        return tile_state(tiles, y + theta[:, 1:], w * np.exp(theta[:, 0]), False).objective
+
+    gradient, hessian = np.zeros(12), np.zeros((12, 12))
+    for i in range(12):
+        e = np.zeros(12)
+        e[i] = h
+        gradient[i] = (objective(e.reshape(4, 3)) - objective(-e.reshape(4, 3))) / (2 * h)
+        for j in range(12):
+            f = np.zeros(12)
+            f[j] = 1e-4
+            g = e * 10
+            hessian[i, j] = (
+                objective((g + f).reshape(4, 3)) - objective((g - f).reshape(4, 3))
+                - objective((f - g).reshape(4, 3)) + objective((-g - f).reshape(4, 3))
+            ) / (4 * 1e-8)
+    root = np.repeat(np.sqrt(w), 3)
+    mine = np.column_stack([1 - state.c, -state.gradient]) * w[:, None]
+    np.testing.assert_allclose(mine.ravel(), gradient, atol=1e-9)
+    np.testing.assert_allclose(state.hessian * np.outer(root, root), hessian, atol=2e-6)
+
+
+def test_polish_leaves_a_saddle():
+    """One atom between two far clusters is a saddle in position and weight once it is split in two equal halves."""
+    x = np.array([[-2.0, 0.0], [2.0, 0.0]])
+    tiles = make_tiles(x, np.array([0.5, 0.5]))
+    y = np.array([[0.0, 0.0], [0.0, 0.0]])
+    result = polish(lambda p, w, second: tile_state(tiles, p, w, second), y, np.array([0.5, 0.5]), iterations=60)
+    assert result.residual < 1e-9
+    assert np.ptp(result.points[:, 0]) > 3.0
+
+
+@pytest.mark.parametrize(
+    ("source", "share"),
+    [(TwoMoons(0.1), 0.2), (Polygon([[0, 0], [2, 0], [2, 2], [1, 0.5], [0, 2]]), 0.4)],
+)
+def test_gap_in_the_plane(source, share):
+    epsilon = share * np.linalg.eigvalsh(source.covariance)[-1]
+    certificate, regime = space.reconstruct(source, epsilon)
+    assert regime == "atomic"
+    assert 0 <= certificate.gap <= 1e-8
+    # an independent sum: F of the law over another quadrature, and c on a fine lattice
+    points, weights, *_ = source.nodes(0.17 * np.sqrt(epsilon), 1e-14)
+    law = certificate.law
+    log_z, _ = reference.log_mixture(points, law.points, np.log(law.weights), epsilon)
+    value = -float(weights @ log_z) / weights.sum()
+    assert certificate.lagrangian_lower - 1e-12 <= value <= certificate.lagrangian + 1e-12
+    root = np.sqrt(epsilon)
+    lattice = np.stack(np.meshgrid(*(np.linspace(a, b, 90) for a, b in zip(points.min(0), points.max(0)))), -1)
+    c, _, _ = reference.gaussian_sum(points / root, weights * np.exp(-log_z), lattice.reshape(-1, 2)[::7] / root)
+    assert c.max() <= np.exp(certificate.log_sup) + 1e-9
+
+
+def test_mixture_beyond_its_class_with_tails():
+    source = GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.3]], [np.diag([0.2, 0.5]), np.diag([0.4, 0.15])])
+    epsilon = 0.4
+    assert epsilon > source.critical_epsilon()
+    certificate, regime = space.reconstruct(source, epsilon)
+    assert regime == "atomic"
+    assert certificate.gap <= 1e-8
+    assert certificate.discretisation <= certificate.gap
+
+
+def test_backward_heat_class_equals_the_shannon_bound():
+    source = GaussianMixture([0.4, 0.6], [[0.0, 0.0], [1.5, 1.0]], [np.diag([0.5, 0.6]), np.diag([0.7, 0.4])])
+    epsilon = 0.3
+    certificate, regime = space.reconstruct(source, epsilon)
+    points = np.stack(np.meshgrid(np.arange(-7, 9, 0.1), np.arange(-7, 8, 0.1), indexing="ij"), -1).reshape(-1, 2)
+    log_f = source.log_density(points)
+    entropy = -float(np.exp(log_f) @ log_f) * 0.01
+    assert regime == "backward-heat"
+    assert certificate.distortion == pytest.approx(2 * epsilon, abs=1e-9)
+    slb = entropy - np.log(2 * np.pi * epsilon)
+    assert certificate.lagrangian_lower - 1e-11 <= slb <= certificate.lagrangian + 1e-11
+    assert certificate.gap < 1e-9
+
+
+def test_space_agrees_with_radius_and_product():
+    """Three solvers that share only the certificate's Chebyshev bound."""
+    for source, other, epsilon in [
+        (Disc(), radial.reconstruct, 0.1), (NoisySphere(2), radial.reconstruct, 0.4), (Box(), product.reconstruct, 0.1)
+    ]:
+        mine, _ = space.reconstruct(source, epsilon, tol=1e-6)
+        theirs, _ = other(source, epsilon)
+        assert mine.gap <= 1e-6
+        assert theirs.gap <= 1e-9
+        assert mine.lagrangian_lower <= theirs.lagrangian
+        assert theirs.lagrangian_lower <= mine.lagrangian
+
+
+def test_three_dimensions():
+    rng = np.random.default_rng(11)
+    source = Atoms(rng.standard_normal((200, 3)) * [1.0, 0.7, 0.4])
+    certificate, _ = space.reconstruct(source, 0.3)
+    assert certificate.gap <= 1e-6
+    assert certificate.law.dim == 3
+    assert certificate.discretisation == 0
+
+
+def test_ring_point_of_the_issue():
+    exact = 2.5406304809
+    source = NoisySphere(2, 1.0, 0.1**0.5)
+    circle = 2 * np.pi * np.arange(64) / 64
+    certificate = certify_law(source, as_law(np.stack([np.cos(circle), np.sin(circle)], 1)), 0.1)
+    assert certificate.lagrangian_lower - 1e-9 <= exact <= certificate.lagrangian + 1e-9
+    assert certificate.gap < 1e-9
+
+
+def test_certificate_of_a_bad_law_still_encloses_the_truth():
+    exact = 2.5406304809
+    source = NoisySphere(2, 1.0, 0.1**0.5)
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, 2 * np.pi, 40)
+    law = as_law(np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.9, 1.1, (40, 1)))
+    plain = certify_law(source, law, 0.1, repair=False)
+    repaired = certify_law(source, law, 0.1, repair=True)
+    for certificate in (plain, repaired):
+        assert certificate.lagrangian_lower <= exact <= certificate.lagrangian
+    assert repaired.gap < plain.gap
+    assert plain.gap == pytest.approx(plain.log_sup + plain.discretisation, rel=1e-3)
+
+
+def test_zero_rate_and_warm_start():
+    source = Polygon()
+    top = np.linalg.eigvalsh(source.covariance)[-1]
+    silent, regime = space.reconstruct(source, 1.6 * top)
+    assert regime == "zero-rate"
+    assert silent.rate <= 1e-8
+    first, _ = space.reconstruct(source, 0.5 * top)
+    warm, _ = space.reconstruct(source, 0.45 * top, start=first.law)
+    cold, _ = space.reconstruct(source, 0.45 * top)
+    assert warm.gap <= 1e-8
+    assert warm.lagrangian == pytest.approx(cold.lagrangian, abs=2e-8)
+
+
+@settings(max_examples=6)
+@given(seed=st.integers(0, 10**6), angle=st.floats(0.1, 3.0), log_scale=st.floats(-6, 6))
+def test_invariances(seed, angle, log_scale):
+    """Rotation, translation and scaling of the source; the order of samples."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((40, 2)) * [1.0, 0.5]
+    epsilon = 0.25
+    base, _ = space.reconstruct(Atoms(x), epsilon)
+    c, s = np.cos(angle), np.sin(angle)
+    a = 10.0**log_scale
+    moved, _ = space.reconstruct(Atoms(a * (x @ np.array([[c, -s], [s, c]]) + [3.0, -1.0])), epsilon * a * a)
+    assert base.gap <= 1e-8
+    assert moved.gap <= 1e-8
+    assert moved.lagrangian == pytest.approx(base.lagrangian, abs=2e-8)
+    assert moved.distortion == pytest.approx(a * a * base.distortion, rel=1e-3)
+    shuffled, _ = space.reconstruct(Atoms(rng.permutation(x)), epsilon)
+    assert shuffled.lagrangian == base.lagrangian
+    np.testing.assert_array_equal(shuffled.law.points, base.law.points)
+
+
+def test_public_entry():
+    point = heatrd.solve(TwoMoons(0.2), distortion=0.5)
+    assert point.distortion == pytest.approx(0.5, rel=1e-6)
+    assert point.gap <= 1e-8
+    assert point.reconstruction.points.shape[1] == 2
+    assert point.rate_lower <= point.rate
+
+
+def test_refusals():
+    with pytest.raises(InvalidInput, match="positive"):
+        space.reconstruct(Polygon(), -1.0)
+    with pytest.raises(InvalidInput, match="R\\^3"):
+        certify_law(Polygon(), as_law(np.zeros((1, 3))), 0.1)
+    with pytest.raises(TooLarge):
+        space.reconstruct(GaussianMixture([0.5, 0.5], [[0, 0], [1, 0]], [np.eye(2), 2 * np.eye(2)]), 1e-6)
+
+
+def test_second_quadrature_sees_a_coarse_first_one():
+    source = Polygon()
+    law = as_law(np.array([[0.0, 0.0], [0.5, 0.0]]))
+    coarse = space_problem(source, 0.001, spacing=2.0)
+    check = check_nodes(coarse.tiles, coarse.scaled(law.points), law.weights, 1e-6, repair=False, finer=coarse.finer)
+    fine = space_problem(source, 0.001, spacing=0.3)
+    good = check_nodes(fine.tiles, fine.scaled(law.points), law.weights, 1e-6, repair=False, finer=fine.finer)
+    assert check.difference > 10 * good.difference
+    assert abs(check.objective - good.objective) <= 3 * check.difference + 1e-9
