@@ -2,7 +2,7 @@
 
 Replacing ν by Σ_j |cell| ν(y_j) δ_{y_j} changes ν∗G_ε by the aliases of ν's spectrum, damped by exp(−ε‖ω‖²/2): for a
 broad ν a ripple exp(−2π²ε/Δ²) of spacing Δ; for a Gaussian ν of variance v, exp(−2π² (vε/(v+ε))/Δ²) relative to the
-density at every point. Δ ≤ ¾ √(vε/(v+ε)) makes that 6e-16. On a grid the strides per axis are the largest whose
+density at every point. Δ = ¾ √(vε/(v+ε)) makes that 6e-16. On a grid the strides per axis are the largest whose
 change of ν∗G_ε, measured, stays below a tolerance.
 """
 
@@ -20,20 +20,20 @@ from heatrd.laws import DiscreteLaw, as_law
 __all__ = ["lattice_law", "lattice_spacing"]
 
 FloatArray = NDArray[np.float64]
-SPACING = 0.75
+SPACING = {1: 0.75, 2: 0.75, 3: 0.95}  # of √(vε/(v+ε)): relative ripples of 6e-16 and, in space, 3e-10
+DROP = {1: 1e-18, 2: 1e-17, 3: 1e-12}  # weights left out, relative to the largest
+TOLERANCE = {1: 1e-13, 2: 1e-13, 3: 1e-10}
 STRIDES = (16, 12, 10, 8, 6, 5, 4, 3, 2)
 
 
-def lattice_spacing(epsilon: float, narrowest: float) -> float:
+def lattice_spacing(epsilon: float, narrowest: float, dim: int) -> float:
     """Spacing that represents a ν whose narrowest feature has variance ``narrowest`` under a blur of ``epsilon``."""
     if math.isinf(narrowest):
-        return SPACING * math.sqrt(epsilon)
-    return SPACING * math.sqrt(epsilon * narrowest / (epsilon + narrowest))
+        return SPACING[dim] * math.sqrt(epsilon)
+    return SPACING[dim] * math.sqrt(epsilon * narrowest / (epsilon + narrowest))
 
 
-def lattice_law(
-    density: FloatArray, grid: Grid, epsilon: float, *, tol: float = 1e-13, drop: float = 1e-18
-) -> DiscreteLaw:
+def lattice_law(density: FloatArray, grid: Grid, epsilon: float, *, tol: float = 0.0) -> DiscreteLaw:
     """Weighted lattice points that stand for ``density`` under a blur of variance ``epsilon``.
 
     Parameters
@@ -41,18 +41,17 @@ def lattice_law(
     density : array of the grid's shape
         ν ≥ 0 on a uniform grid that resolves it.
     tol : float
-        Largest L1 change of ν∗G_ε that coarsening may cause.
-    drop : float
-        Weights below this fraction of the total, and below this fraction of the largest, are left out.
+        Largest L1 change of ν∗G_ε that coarsening may cause (at least `TOLERANCE`).
     """
     nu = density / (density.sum() * grid.cell)
+    tol = max(tol, TOLERANCE[grid.dim])
     offset = np.unravel_index(int(np.argmax(nu)), nu.shape)
     pick = [_stride(nu, grid, a, int(offset[a]), epsilon, tol) for a in range(grid.dim)]
     chosen = tuple(slice(int(offset[a]) % pick[a], None, pick[a]) for a in range(grid.dim))
     weights = nu[chosen]
     points = np.stack(np.meshgrid(*(x[s] for x, s in zip(grid.axes, chosen)), indexing="ij"), axis=-1)
     flat = weights.ravel()
-    keep = flat > drop * flat.max()
+    keep = flat > DROP[grid.dim] * flat.max()
     return as_law(points.reshape(-1, grid.dim)[keep], flat[keep], what="reconstruction")
 
 
@@ -63,7 +62,7 @@ def _stride(nu: FloatArray, grid: Grid, axis: int, offset: int, epsilon: float, 
     omega = 2 * np.pi * fft.rfftfreq(n, h).reshape([-1 if a == axis else 1 for a in range(grid.dim)])
     kernel = np.exp(-0.5 * epsilon * omega**2)
     for k in STRIDES:
-        if n // k < 4 or k * h > SPACING * math.sqrt(epsilon):
+        if n // k < 4 or k * h > SPACING[grid.dim] * math.sqrt(epsilon):
             continue
         comb = np.zeros(n)
         comb[offset % k :: k] = k

@@ -241,9 +241,7 @@ class HeatPath:
 
     def _reconstruction(self) -> DiscreteLaw:
         if not isinstance(self.inversion, ClosedForm):
-            return lattice_law(
-                self._on_grid(1.0), self.grid, self.epsilon, tol=max(1e-13, 0.03 * math.sqrt(2 * self.residual))
-            )
+            return lattice_law(self._on_grid(1.0), self.grid, self.epsilon, tol=0.03 * math.sqrt(2 * self.residual))
         law = self.inversion.law(1.0)
         if law.is_discrete:
             return as_law(*law.discrete_part, what="reconstruction")
@@ -289,12 +287,12 @@ def _lattice_of(law: Source, epsilon: float, critical: float | None) -> Discrete
     low, high = box_of_source(law)
     narrow = math.inf if critical is None else max(critical - epsilon, 0.0)
     spread = float(np.linalg.eigvalsh(law.covariance)[0])
-    spacing = lattice_spacing(epsilon, min(narrow, spread))
+    spacing = lattice_spacing(epsilon, min(narrow, spread), law.dim)
     counts = [max(8, math.ceil((b - a) / spacing)) for a, b in zip(low, high)]
     check_memory(counts, 8, "the reconstruction law")
     grid = Grid.uniform(low, high, [fft.next_fast_len(n, real=True) for n in counts])
     nu = np.exp(grid.evaluate(law.log_density))
-    return lattice_law(nu, grid, epsilon, drop=1e-17)
+    return lattice_law(nu, grid, epsilon)
 
 
 def _sphere_points(law: Source, epsilon: float) -> DiscreteLaw:

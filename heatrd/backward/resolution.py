@@ -86,7 +86,7 @@ def grid_for(source: Source, memory_limit: int | None = None, fine: bool = False
 
 
 def _periodised(density: FloatArray, grid: Grid, source: Source) -> FloatArray:
-    """Σ_k ρ(x + kL) on the line where heavy tails leave the box: its Fourier series samples μ̂ exactly, without a kink."""
+    """Σ_k ρ(x + kL) on the line where heavy tails leave the box: its Fourier series samples μ̂ without a kink."""
     if source.dim > 1 or max(density[0], density[-1]) < 1e-22 * density.max():
         return density
     (low, high), x = grid.walls[0], grid.axes[0]
@@ -136,7 +136,7 @@ def finer_spectrum(
 
 
 def _equal_spacing(grid: Grid, density: FloatArray) -> Grid:
-    """Equal spacing, as coarse as the coarsest where the density is: finer would show interpolation errors as signal."""
+    """Equal spacing, as coarse as the coarsest in the body: finer would show interpolation errors as signal."""
     axes = []
     for a, x in enumerate(grid.axes):
         others = tuple(b for b in range(grid.dim) if b != a)

@@ -175,7 +175,7 @@ def _check_epsilon(src: Source, epsilon: float) -> float:
     if critical is not None and eps > critical * (1 + 1e-12):
         raise InvalidInput(
             f"backward heat: epsilon={eps:g} exceeds epsilon_c={critical:.10g} of {src.name}: no law nu with "
-            f"mu = nu * N(0, epsilon I) exists beyond it; use epsilon <= {critical:.10g}, or heatrd.solve for the atomic regime"
+            f"mu = nu * N(0, epsilon I) exists beyond it; use epsilon <= {critical:.10g}, or heatrd.solve beyond"
         )
     return eps
 

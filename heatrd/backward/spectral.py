@@ -8,8 +8,8 @@ Noise of rms δ per mode (rounding counts as noise) makes modes below it worthle
 amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them
 only modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
 δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an
-unresolved density shows up as "noise" at the level of its aliasing error. Noise of another colour betrays itself where |S| exp(εω²/2) > 1: no law ν has such
-a mode, and δ is raised to what is seen there.
+unresolved density shows up as "noise" at the level of its aliasing error. Noise of another colour betrays itself where
+|S| exp(εω²/2) > 1: no law ν has such a mode, and δ is raised to what is seen there.
 
 Error estimate, L2 over the box and turned to L1 by the effective volume e^{h(ρ_t)} of the answer:
 noise δ² Σ_kept exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
@@ -146,10 +146,11 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     modes = modes / mass
     square = _frequency_square(grid, modes.shape)
     size = np.abs(modes)
-    level, resolved = _noise_level(size, grid)
+    measured, resolved = _noise_level(size, grid)
     # Summing N numbers of one sign leaves at least this much rounding noise.
-    floor = 2.0**-54 / math.sqrt(max(np.count_nonzero(density > 1e-3 * density.max()), 1))
-    level = max(level if noise is None else noise, floor)
+    terms = int((density > 1e-3 * density.max()).sum())
+    floor = 2.0**-54 / math.sqrt(max(terms, 1))
+    level = max(measured if noise is None else noise, floor)
     radius = np.sqrt(square)
     width = _shell_width(grid)
     shell = (radius / width).astype(np.int64)

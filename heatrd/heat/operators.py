@@ -99,9 +99,7 @@ def axis_operator(grid: Grid, axis: int, order: int = 2, boundary: str = "reflec
     uniform = grid.uniform_axes[axis]
     taps = second_taps(order) / grid.spacing[axis] ** 2
     if not uniform and order != 2:
-        raise InvalidInput(
-            f"order {order} needs equal spacing along axis {axis}; use order=2, or tabulate the density on equal spacing"
-        )
+        raise InvalidInput(f"order {order} needs equal spacing along axis {axis}; use order=2, or resample the density")
     lower, centre, upper = _finite_volume_rows(x, grid.widths[axis], boundary)
     return AxisOperator(axis, boundary, lower, centre, upper, taps if uniform else None)
 

@@ -286,7 +286,7 @@ def _advance_tiles(
     threads: int,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
-    """Three dimensions, from one array to another: overlapping tiles along the second axis whose rings fit the cache."""
+    """Three dimensions, from one array to another: overlapping tiles along the second axis that fit the cache."""
     n, m, p = rho.shape
     if block == 1 and threads <= 1 and boundary == "reflecting":
         return _advance_in_place(rho, numbers, steps)
@@ -307,7 +307,7 @@ def _advance_tiles(
 
 
 def _advance_in_place(rho: FloatArray, numbers: tuple[float, ...], steps: int) -> FloatArray:
-    """Single steps in three dimensions: a plane is overwritten when its successor has been copied, mirrored ones included."""
+    """Single steps in three dimensions: a plane is overwritten when its successor has been copied."""
     n, m, p = rho.shape
     planes, rows = ghost_index(n, 1, "reflecting"), ghost_index(m, 1, "reflecting")
     ring = np.empty((1, 3, m + 2, p))

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from heatrd.kernels._jit import jit
 
+PIECE = 1024
+
 __all__ = ["advance_1d", "advance_2d", "advance_3d", "legendre_stage", "triad"]
 
 
@@ -30,6 +32,28 @@ def _step_row(down, here, up, r0, r1, periodic, out):
     first = c * here[0] + r0 * (down[0] + up[0]) + r1 * (left + here[min(1, m - 1)])
     if m > 1:
         out[m - 1] = c * here[m - 1] + r0 * (down[m - 1] + up[m - 1]) + r1 * (here[m - 2] + right)
+    out[0] = first
+
+
+@jit
+def _step_and_take_row(down, here, up, r0, r1, periodic, out, fresh):
+    """`_step_row` with the row above still in memory, and a copy of it, in pieces that stay in the first cache."""
+    m = here.size
+    c = 1.0 - 2.0 * r0 - 2.0 * r1
+    left = here[m - 1] if periodic else here[0]
+    right = here[0] if periodic else here[m - 1]
+    first = c * here[0] + r0 * (down[0] + up[0]) + r1 * (left + here[min(1, m - 1)])
+    last = c * here[m - 1] + r0 * (down[m - 1] + up[m - 1]) + r1 * (here[max(m - 2, 0)] + right)
+    for a in range(1, max(m - 1, 1), PIECE):
+        b = min(a + PIECE, m - 1)
+        west, middle, east = here[a - 1 : b - 1], here[a:b], here[a + 1 : b + 1]
+        d, u, target, copy = down[a:b], up[a:b], out[a:b], fresh[a:b]
+        for j in range(middle.size):
+            target[j] = c * middle[j] + r0 * (d[j] + u[j]) + r1 * (west[j] + east[j])
+        for j in range(u.size):
+            copy[j] = u[j]
+    fresh[0], fresh[m - 1] = up[0], up[m - 1]
+    out[m - 1] = last
     out[0] = first
 
 
@@ -132,10 +156,14 @@ def advance_2d(rho, below, above, ring, r0, r1, periodic):
                 break
             s = i + k
             old = ring[l - 1]
-            up = fresh if l == 1 else old[(s + 1) % 3]  # straight from memory: compute hides the reading
             target = rho[i] if l == k else ring[l, s % 3]
-            _step_row(old[(s - 1) % 3], old[s % 3], up, r0, r1, periodic, target)
-        ring[0, (v + k) % 3, :] = fresh
+            if l == 1:
+                taken = ring[0, (v + k) % 3]
+                _step_and_take_row(old[(s - 1) % 3], old[s % 3], fresh, r0, r1, periodic, target, taken)
+            else:
+                _step_row(old[(s - 1) % 3], old[s % 3], old[(s + 1) % 3], r0, r1, periodic, target)
+        if v < 2 - k:
+            ring[0, (v + k) % 3, :] = fresh
 
 
 @jit
