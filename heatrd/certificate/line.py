@@ -27,7 +27,7 @@ from scipy.ndimage import maximum_filter1d
 from heatrd.kernels import line as kernels
 from heatrd.quadrature.line import LineMeasure, TailCells
 
-__all__ = ["CertificateFunction", "LineBounds", "bound_lagrangian", "certificate_function", "evaluate_potential"]
+__all__ = ["CertificateFunction", "LineBounds", "bound_lagrangian", "bound_potential", "certificate_function", "evaluate_potential"]
 
 FloatArray = NDArray[np.float64]
 
@@ -205,3 +205,31 @@ def _majorant(x: FloatArray, function: CertificateFunction, epsilon: float) -> F
     value = np.empty((x.size, 1))
     kernels.moments_at(x, knots[keep] * root, np.log(1.02 * height[keep] / math.sqrt(2 * math.pi)), root, 9.0, 0.0, value)
     return value[:, 0]
+
+
+def bound_potential(measure: LineMeasure, logz: FloatArray, epsilon: float, tol: float) -> float:
+    """Lower bound on L(ε) from any positive Z on the nodes of the core, in standard units.
+
+    α = 1/Z, scaled and repaired, is a dual point whether or not Z = k∗ν for a law ν: an interpolated Z serves.
+
+    Parameters
+    ----------
+    logz : (n,) array
+        log Z at ``measure.x``.
+    """
+    tails = measure.tails
+    delta = min(0.01 * tol, 0.5) if tails.mass.size else 0.0
+    below = 0.0
+    if tails.mass.size:
+        below = tails.total * (math.log(delta) - 0.5 * math.log(2 * math.pi * epsilon)) + float(tails.entropy.sum())
+    with np.errstate(divide="ignore"):
+        logq = np.log(measure.mass) - logz
+    function = certificate_function(measure.x, logq, epsilon, 0.01 * tol)
+    log_sup = max(function.log_sup, -0.5)
+    inside = 1.0 - tails.total
+    room = -math.log1p(-delta)
+    loss = inside * (log_sup + room)
+    if 0.02 * tol < log_sup < 3.0:
+        loss = min(loss, _repaired_loss(measure, logq, epsilon, tol, function) + inside * room)
+    core = -float(np.sum(measure.mass * logz))
+    return core - loss + below - 1e-15 * (2.0 + abs(core)) - 4e-16 * math.sqrt(measure.x.size)

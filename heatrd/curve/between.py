@@ -4,6 +4,8 @@ A law certified at an ε that it was not made for costs no solve. Between soluti
 
 * the nearest law carried on: its atoms polished by Newton's method at the new ε (on the line, where the atoms stand apart);
 * the mixture of both neighbours, F convex in ν: an excess of second order in their distance;
+* their interpolation of third order, together with the next solutions on either side: Z = Σ_k ℓ_k(log ε) k∗ν_k is no law's potential
+  any more, but 1/Z is a dual point (DESIGN (2)), and proves a lower bound of fourth order;
 * a solve started from the nearest law, when both fail.
 
 `refine` halves no interval blindly: the width of the band falls with the square of the spacing, which tells how many knots are needed.
@@ -22,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
+from heatrd.certificate.line import bound_potential, evaluate_potential
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.records import fingerprint
 from heatrd.errors import HeatrdError
@@ -37,7 +40,8 @@ __all__ = ["Between", "Knot", "refine", "solver"]
 
 FloatArray = NDArray[np.float64]
 
-_GAP = 0.125  # gap of a knot, as a share of the tolerance of the band
+_GAP = 0.125  # gap asked of a solve, as a share of the tolerance of the band
+_ENOUGH = 0.3  # gap that is good enough for a knot that costs no solve
 _AIM = 0.55  # width aimed at, as a share of the tolerance
 _MOST_PIECES = 64
 _DEPTH = 12
@@ -53,11 +57,12 @@ class Knot:
     lower: float
     distortion: float
     law: DiscreteLaw
+    error: float = 0.0
 
     @classmethod
     def of(cls, c: Certificate) -> Knot:
         """Keep the numbers and the law of a certificate."""
-        return cls(c.epsilon, c.lagrangian, c.lagrangian_lower, c.distortion, c.law)
+        return cls(c.epsilon, c.lagrangian, c.lagrangian_lower, c.distortion, c.law, c.discretisation)
 
     @property
     def gap(self) -> float:
@@ -99,7 +104,7 @@ def solver(source: Source, tol: float) -> Solve:
     return found
 
 
-def refine(source: Source, left: Knot, right: Knot, tol: float, progress: Callable[[], None] | None = None) -> Between:
+def refine(source: Source, left: Knot, right: Knot, tol: float, beyond: tuple[Knot, ...] = ()) -> Between:
     """Insert knots between two (``left`` at the larger ε) until the band between them is narrower than ``tol``.
 
     Parameters
@@ -108,16 +113,18 @@ def refine(source: Source, left: Knot, right: Knot, tol: float, progress: Callab
     left, right : Knot
     tol : float
         Nats.
+    beyond : tuple of Knot
+        Solved points next to the interval, for interpolation.
     """
-    worker = _Worker(source, tol)
+    worker = _Worker(source, tol, (left, right, *beyond))
     reached = worker.between(left, right, 0)
     rows = np.array([knot.row for knot in worker.knots], dtype=float).reshape(-1, 4)
     return Between(rows, worker.solves, worker.certificates, reached)
 
 
 class _Worker:
-    def __init__(self, source: Source, tol: float) -> None:
-        self.source, self.tol = source, tol
+    def __init__(self, source: Source, tol: float, bases: tuple[Knot, ...]) -> None:
+        self.source, self.tol, self.bases = source, tol, list(bases)
         self.solve = solver(source, _GAP * tol)
         problem = getattr(self.solve, "__self__", None)
         self.line = problem if isinstance(problem, LineProblem) else None
@@ -156,14 +163,15 @@ class _Worker:
     def at(self, epsilon: float, near: Knot, far: Knot) -> Knot:
         """The cheapest knot at ε that is good enough, else the best."""
         best: Knot | None = None
-        for candidate in (self._carried(epsilon, near), self._mixed(epsilon, near, far), self._carried(epsilon, far)):
+        for candidate in (self._carried(epsilon, near), self._mixed(epsilon, near, far), lambda: self._interpolated(epsilon, best),
+                          self._carried(epsilon, far)):
             knot = candidate()
             if knot is None:
                 continue
             self.certificates += 1
             if best is None or knot.gap < best.gap:
                 best = knot
-            if best.gap <= _GAP * self.tol:
+            if best.gap <= _ENOUGH * self.tol:
                 return best
         self.solves += 1
         try:
@@ -172,7 +180,31 @@ class _Worker:
             if best is None:
                 raise
             return best
+        if knot.gap <= _GAP * self.tol:
+            self.bases.append(knot)
         return knot if best is None or knot.gap < best.gap else best
+
+    def _interpolated(self, epsilon: float, best: Knot | None) -> Knot | None:
+        """The best knot so far with a lower bound from the interpolated potential."""
+        problem = self.line
+        bases = sorted(self.bases, key=lambda k: abs(math.log(k.epsilon / epsilon)))[:4]
+        if problem is None or best is None or len(bases) < 3:
+            return None
+        eps = problem.standard(epsilon)
+        measure = problem.quadrature.measure(eps, 0.5)
+        weights = _lagrange(math.log(epsilon), np.log([k.epsilon for k in bases]))
+        z = np.zeros(measure.x.size)
+        reference = np.zeros(measure.x.size)
+        for k, (weight, base) in enumerate(zip(weights, bases)):
+            y, w = _atoms(problem, base.law)
+            logz, _ = evaluate_potential(measure.x, y, w, eps)
+            if k == 0:
+                reference = logz
+            z += weight * np.exp(logz - reference)
+        if not (z > 0).all():
+            return None
+        lower = bound_potential(measure, reference + np.log(z), eps, self.tol) - 2 * best.error
+        return Knot(best.epsilon, best.upper, max(lower, best.lower), best.distortion, best.law, best.error)
 
     def _mixed(self, epsilon: float, near: Knot, far: Knot) -> Callable[[], Knot | None]:
         def candidate() -> Knot | None:
@@ -227,3 +259,18 @@ def _nodes(problem: LineProblem, law: DiscreteLaw) -> Nodes | None:
     keep = keep[np.argsort(y[keep], kind="stable")]
     w = law.weights[keep]
     return Nodes(y[keep], w, w, np.full(keep.size, 1e-3), np.zeros(keep.size, bool))
+
+
+def _atoms(problem: LineProblem, law: DiscreteLaw) -> tuple[FloatArray, FloatArray]:
+    """Sorted points in standard units, and weights."""
+    order = np.argsort(law.points[:, 0], kind="stable")
+    order = order[law.weights[order] > 0]
+    return (law.points[order, 0] - problem.shift) / problem.scale, law.weights[order]
+
+
+def _lagrange(t: float, nodes: FloatArray) -> FloatArray:
+    """Weights of the interpolating polynomial through ``nodes`` at t."""
+    gaps = nodes[:, None] - nodes[None, :]
+    np.fill_diagonal(gaps, 1.0)
+    away = np.where(np.eye(nodes.size, dtype=bool), 1.0, t - nodes[None, :])
+    return np.asarray(np.prod(away / gaps, axis=1))

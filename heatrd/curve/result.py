@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatrd.curve.band import Band, Knots
+from heatrd.curve.files import read_curve, write_curve
 from heatrd.curve.interpolant import ConvexCurve
+from heatrd.curve.sensitivity import parameter_sensitivity
 from heatrd.errors import InvalidInput
-from heatrd.solution import Solution
+from heatrd.solution import Solution, solve
 from heatrd.sources import Source
 
 __all__ = ["RDCurve"]
@@ -179,6 +181,22 @@ class RDCurve:
 
         return plots.plot_curve(self, ax=ax, unit=unit, x=x, **options)
 
+    def sensitivity(self, distortion: float) -> dict[str, Any]:
+        """Return ∂R(D)/∂θ for every real parameter θ of the source (envelope theorem), nats per unit of θ.
+
+        Parameters
+        ----------
+        distortion : float
+            D > 0; one solve at this distortion is needed.
+
+        Raises
+        ------
+        InvalidInput
+            The source cannot be rebuilt from its parameters.
+        """
+        d = float(_distortion(distortion))
+        return parameter_sensitivity(solve(self.source, distortion=d))
+
     def columns(self) -> dict[str, FloatArray]:
         """Return the points as named columns; rates in nats."""
         lower, upper = self.bounds(self.distortions)
@@ -196,11 +214,54 @@ class RDCurve:
             for row in zip(*columns.values()):
                 writer.writerow([repr(float(value)) for value in row])
 
+    def save(self, path: str | Path, solutions: bool = True) -> None:
+        """Write everything to one npz file, atomically; `RDCurve.load` reads it. Equal curves give equal bytes.
+
+        Parameters
+        ----------
+        path : path
+        solutions : bool
+            Keep the laws of the points as well (needed for pictures of the atoms; larger files).
+        """
+        write_curve(path, self, solutions)
+
+    @classmethod
+    def load(cls, path: str | Path, source: Any = None) -> RDCurve:
+        """Read a curve written by `save`.
+
+        Parameters
+        ----------
+        path : path
+        source : source, optional
+            The source, where the file cannot hold it (densities given as functions).
+
+        Raises
+        ------
+        InvalidInput
+            Not such a file, damaged, or of another source.
+        """
+        return cls(**read_curve(path, source))
+
     def to_dataframe(self) -> Any:
         """Return the points as a `pandas.DataFrame` (needs pandas)."""
         import pandas
 
         return pandas.DataFrame(self.columns())
+
+    def to_xarray(self) -> Any:
+        """Return the points as an `xarray.Dataset` over distortion, with units as attributes (needs xarray)."""
+        import xarray
+
+        columns = self.columns()
+        units = {"epsilon": "squared source units", "distortion": "squared source units", "snr_db": "dB", "rate_nat": "nat",
+                 "rate_lower_nat": "nat", "rate_bit": "bit", "rate_lower_bit": "bit"}
+        data = {name: ("distortion", column, {"units": units[name]}) for name, column in columns.items() if name != "distortion"}
+        axis = ("distortion", columns["distortion"], {"units": units["distortion"]})
+        return xarray.Dataset(data, coords={"distortion": axis}, attrs={"source": repr(self.source), "tol_nat": self.tol})
+
+    def to_netcdf(self, path: str | Path) -> None:
+        """Write the points as netCDF (needs xarray and a netCDF backend)."""
+        self.to_xarray().to_netcdf(path)
 
     def __repr__(self) -> str:
         return (f"RDCurve({self.source!r}, {len(self.distortions)} points, {self.knots.size} knots, width={self.width:.2g}, "

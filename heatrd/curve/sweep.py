@@ -324,8 +324,13 @@ class _Sweep:
             self.between[pair] = result
             self.bar.update()
 
-        run_pieces(self.runner, [(refine, (self.source, Knot.of(self.solved[a].certificate), Knot.of(self.solved[b].certificate),
-                                           self.tol)) for (a, b), _ in todo], done)
+        def piece(a: float, b: float) -> Any:
+            place = ends.index(a)
+            beyond = [e for e in ends[max(place - 1, 0):place + 3] if e not in (a, b) and self.solved[e].regime == "atomic"]
+            left, right, *others = (Knot.of(self.solved[e].certificate) for e in (a, b, *beyond))
+            return refine, (self.source, left, right, self.tol, tuple(others))
+
+        run_pieces(self.runner, [piece(a, b) for (a, b), _ in todo], done)
 
     def _too_wide(self, a: float, b: float) -> bool:
         high, low = (self.solved[e].certificate.distortion for e in (a, b))
