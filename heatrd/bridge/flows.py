@@ -33,6 +33,7 @@ _WINDOW = 12.0  # half-width of the local window in standard deviations
 _LINE_ORDER = 96
 _PIECE_ORDER = 24
 _CUBE_ORDER = {2: 12, 3: 8}
+_NARROW_ORDER = 6  # where the window is narrow against the density
 _CHUNK = 200_000
 
 
@@ -243,7 +244,8 @@ class DensityFlow:
         return value, drift[:, None] / s
 
     def _in_cube(self, s: float, x: FloatArray, centre: FloatArray, width: float) -> tuple[FloatArray, FloatArray]:
-        z1, w1 = np.polynomial.hermite_e.hermegauss(_CUBE_ORDER[self.dim])
+        order = _CUBE_ORDER[self.dim] if s > 0.2 * self.coarse else _NARROW_ORDER
+        z1, w1 = np.polynomial.hermite_e.hermegauss(order)
         z = np.array(list(itertools.product(z1, repeat=self.dim)))
         log_w = np.log(np.array(list(itertools.product(w1, repeat=self.dim)))).sum(axis=1) + 0.5 * (z**2).sum(axis=1)
         node = centre[:, None, :] + width * z
