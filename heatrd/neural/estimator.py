@@ -43,6 +43,7 @@ HELD_OUT_POINTS = 16384
 SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
 PAPER_POINTS = 2048
+PAPER_POINTS_WITHOUT_PARTICLES = 8192
 READOUT_STEPS = 32
 
 
@@ -274,7 +275,7 @@ class R2D2:
         return np.asarray((mean - x) / (1 - t))
 
     def at(self, epsilon: float) -> ControlAt:
-        """Fix ε, for ``heatrd.sample(model.at(0.1), …)``; without a source (loaded, or samples) pass it ``initial=``."""
+        """Fix ε, for ``heatrd.sample(model.at(0.1), …)``; without a source (loaded, samples) pass it ``initial=``."""
         self._standard_epsilon(epsilon)
         return ControlAt(self, float(epsilon), self._source)
 
@@ -346,9 +347,9 @@ class R2D2:
         held, pool = self._readout_points(source, held_out)
         fine = Grid(max(self.steps, READOUT_STEPS), self.last)
         exact = self._exact_moments and source is None
+        n = PAPER_POINTS if self.entropy == "last-step-mixture" else PAPER_POINTS_WITHOUT_PARTICLES
         paper = paper_readout(
-            model, held[:PAPER_POINTS], pool[:PAPER_POINTS] if exact else None, eps, entropy=self.entropy,
-            key=self._key(seed, 1), grid=fine,
+            model, held[:n], pool[:n] if exact else None, eps, entropy=self.entropy, key=self._key(seed, 1), grid=fine
         )
         bound, chosen = self._bound(held, pool, eps, particles, importance, polishing, method, seed, exact)
         distortion = paper.distortion * coordinates.scale**2

@@ -78,17 +78,21 @@ def end_points(model: Model, z: FloatArray, epsilon: float, *, grid: Grid, key: 
 
 @eqx.filter_jit
 def _paper(model: Model, x0: Array, epsilon: Array, times: Array, key: Array, entropy: str) -> tuple[Array, ...]:
-    """Return energy, terminal term and squared distance path by path, each (B,)."""
+    """Return energy, terminal term and squared distance path by path, each (B,).
+
+    The energy is taken as log dP/dW along the path: its mean is the energy's, and its sum with the terminal term has no
+    noise left at the optimum.
+    """
     keys = jax.random.split(key, 2)
     paths = roll_out(model.network, x0, epsilon, times, keys[0])
-    x1, cost, _ = final_draw(paths, epsilon, keys[1])
+    x1, _, last_ratio = final_draw(paths, epsilon, keys[1])
     if entropy == "last-step-mixture":
         energy, terminal = _best_late_time(model, paths, epsilon)
     elif entropy == "knife":
-        energy = paths.cost[-1]
+        energy = paths.log_ratio[-1]
         terminal = -model.law.log_density(paths.x[-1], epsilon, epsilon * (1 - times[-1]))
     else:
-        energy = paths.cost[-1] + cost
+        energy = paths.log_ratio[-1] + last_ratio
         if entropy == "elliptical":
             terminal = -model.radial.log_density(x1, epsilon)
         else:
@@ -103,7 +107,7 @@ def _best_late_time(model: Model, paths: Paths, epsilon: Array) -> tuple[Array, 
     """
 
     def at(s: Array) -> tuple[Array, Array]:
-        return paths.cost[s], -joint_log_density(model, paths, epsilon, s, READOUT_SHARE)
+        return paths.log_ratio[s], -joint_log_density(model, paths, epsilon, s, READOUT_SHARE)
 
     n = paths.times.shape[0]
     energy, terminal = jax.lax.map(at, jnp.arange(n // 2, n))
