@@ -332,3 +332,25 @@ def test_times_outside_the_unit_interval_are_refused(t):
 def test_path_type_and_names():
     assert heatrd.backward_heat is backward_heat and heatrd.HeatPath is HeatPath
     assert isinstance(backward_heat("gaussian", 0.2), HeatPath)
+
+
+@pytest.mark.parametrize("name, theta", [("gaussian", 0.5), ("three", 0.9), ("two", 0.25)])
+def test_certificate_on_the_line_proves_the_reconstruction_optimal(name, theta):
+    source = SMOOTH[name]
+    path = backward_heat(source, theta * source.critical_epsilon())
+    certificate = path.certificate
+    assert certificate is path.certificate, "computed once"
+    assert 0 <= certificate.gap < 1e-9
+    entropy = heatrd.shannon_lower_bound(source, path.distortion)
+    assert certificate.rate == pytest.approx(float(entropy), abs=1e-7)
+
+
+@pytest.mark.slow
+def test_certificate_in_the_plane():
+    source = SMOOTH["ring"]
+    assert 0 <= backward_heat(source, 0.75 * source.critical_epsilon()).certificate.gap < 1e-9
+
+
+def test_certificate_of_a_clipped_answer_admits_what_is_missing():
+    path = quiet(SMOOTH["gaussian"], 0.9 * 1.7, method="spectral")
+    assert 1e-9 < path.certificate.gap < 0.1

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from heatrd.kernels._jit import jit
 
-PIECE = 1024
+PIECE = 1024  # cells of a row taken at once: five such pieces fit the first cache
 
 __all__ = ["advance_1d", "advance_2d", "advance_3d", "legendre_stage", "triad"]
 
@@ -170,9 +170,9 @@ def advance_2d(rho, below, above, ring, r0, r1, periodic):
 def advance_3d(rho, planes, rows, start, end, ring, r0, r1, r2, periodic, out):
     """Advance rows ``start`` … ``end`` − 1 of all planes of ``rho`` (n, m, p) by k steps into ``out``.
 
-    ``planes`` (n + 2k) and ``rows`` (m + 2k) name the cells that stand for those beyond the walls; ``ring`` (k, 3, end −
-    start + 2k, p) is scratch. Level l holds rows l … end − start + 2k − l of the tile: the tiles overlap instead of waiting
-    for each other, so that a tile's ring stays in cache however large the planes are.
+    ``planes`` (n + 2k) and ``rows`` (m + 2k) name the cells that stand for those beyond the walls; ``ring`` (k, 3,
+    end − start + 2k, p) is scratch. Level l holds rows l … end − start + 2k − l of the tile: the tiles overlap instead
+    of waiting for each other, so that a tile's ring stays in cache however large the planes are.
     """
     n = rho.shape[0]
     k = ring.shape[0]
