@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -32,10 +35,11 @@ from heatrd.cli._output import (
     print_table,
     progress_wanted,
     save_picture,
+    sign_of_life,
     write_columns,
 )
 from heatrd.cli._sources import NamedSource, add_source_arguments, read_sources
-from heatrd.errors import InvalidInput, NotConverged
+from heatrd.errors import HeatrdWarning, InvalidInput, NotConverged
 
 __all__ = ["add_arguments", "run"]
 
@@ -60,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("range (default: from zero rate to high rate)").add_mutually_exclusive_group()
     group.add_argument("--distortions", metavar="D,D,...", help="solve at these distortions")
     group.add_argument("--rates", metavar="R,R,...", help="solve at these rates, in --unit")
-    parser.add_argument("--tol", type=float, default=1e-6, help="width of the certified band, nats (default: 1e-6)")
+    group.add_argument("--max-rate", type=float, metavar="R", help="highest rate of the whole curve, in --unit")
+    parser.add_argument("--tol", type=float, help="width of the certified band, nats (default: 1e-6 on the line)")
     parser.add_argument("--rows", type=int, default=24, help="rows shown of a long table (0: all; default: 24)")
     parser.add_argument("--workers", type=int, metavar="N", help="solve points in N processes")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep finished points here, and resume from them")
@@ -81,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
             rows.append(_curve(each, targets, args))
     except KeyboardInterrupt as stop:
         partial = getattr(stop, "curve", None)
-        _report([*rows, Row(named[len(rows)], partial)] if partial is not None else rows, args)
+        unfinished = [] if partial is None or not len(partial.distortions) else [Row(named[len(rows)], partial)]
+        _report([*rows, *unfinished], args)
         raise
     _report(rows, args)
     if args.plot:
@@ -97,6 +103,8 @@ def _targets(args: argparse.Namespace) -> dict[str, Any]:
         targets["distortions"] = number_list(args.distortions, "--distortions")
     if args.rates is not None:
         targets["rates"] = number_list(args.rates, "--rates") * NATS_PER[args.unit]
+    if args.max_rate is not None:
+        targets["max_rate"] = args.max_rate * NATS_PER[args.unit]
     if args.checkpoint is not None:
         targets["checkpoint"] = args.checkpoint
     if args.workers is not None:
@@ -116,12 +124,17 @@ def number_list(text: str, option: str) -> np.ndarray:
 
 
 def _curve(named: NamedSource, targets: dict[str, Any], args: argparse.Namespace) -> Row:
-    try:
-        return Row(named, heatrd.rd_curve(named.source, **targets))
-    except NotConverged as error:
-        if error.result is None:
-            raise
-        return Row(named, error.result, str(error))
+    plain = find_spec("tqdm") is None
+    with warnings.catch_warnings(), sign_of_life(f"{named.label}: solving", args) if plain else nullcontext():
+        warnings.filterwarnings(
+            "ignore", message=".*the band is up to", category=HeatrdWarning
+        )  # said by the exit code
+        try:
+            return Row(named, heatrd.rd_curve(named.source, **targets))
+        except NotConverged as error:
+            if error.result is None:
+                raise
+            return Row(named, error.result, str(error))
 
 
 def columns_of(row: Row, unit: str) -> dict[str, np.ndarray]:
@@ -161,7 +174,7 @@ def _record(row: Row, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "source": row.named.label,
         "unit": args.unit,
-        "tol": args.tol,
+        "tol": row.curve.tol,
         "certified": bool(row.curve.certified and row.complaint is None),
         "width": row.curve.width / NATS_PER[args.unit],
         **{plural.get(name, name): values for name, values in columns.items()},
