@@ -7,10 +7,13 @@ For dX = u dt + √ε dW, X_0 ~ μ, with density path ρ_t, over [0, s]:
 and at the optimal control E_1 + h_1 = L(ε) + (d/2) log 2πε. The routes:
 
 - ``potentials``: with u = ε∇log φ Itô's formula gives E_s = E log φ_s(X_s) − E log φ_0(X_0), so that the sum is
-  −E log φ_0(X_0) − E log φ̂_s(X_s) and the excess E log φ̂_0(X_0) − E log φ̂_s(X_s): three expectations, no time integral. Where ν has atoms,
+  −E log φ_0(X_0) − E log φ̂_s(X_s) and the excess E log φ̂_0(X_0) − E log φ̂_s(X_s): three expectations, no time
+  integral. Where ν has atoms,
   E_s → ∞ and h_s → −∞ as s → 1, but φ̂_1 = c = 1 on them and the sum tends to the optimum.
-- ``quadrature``: E‖u_t‖², E‖u_t − ε∇log ρ_t‖² and −∫ρ_s log ρ_s as integrals over x of the density path and the control,
-  Gauss–Legendre in time (in log(1 − t) where u blows up). For any other control in one dimension the density path is that of the Euler chain, found by
+- ``quadrature``: E‖u_t‖², E‖u_t − ε∇log ρ_t‖² and −∫ρ_s log ρ_s as integrals over x of the density path and the
+  control,
+  Gauss–Legendre in time (in log(1 − t) where u blows up). For any other control in one dimension the density path is
+  that of the Euler chain, found by
   integrating its Gaussian transition kernels.
 - ``paths``: Monte Carlo on exact paths (or on any `Ensemble`), with standard errors; the excess through its Itô form
   E[log φ̂_0(X_0) − log φ̂_s(X_s)], which has the smaller variance.
@@ -21,6 +24,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -60,7 +64,8 @@ class TECAccount:
     times : (k,) array
         The s of the account.
     energies, entropies, totals, excesses : (k,) arrays
-        E∫₀ˢ‖u‖²/2ε dt, h(X_s), their sum, and E∫₀ˢ‖u − ε∇log ρ‖²/2ε dt. At s = 1 with an atomic ν energy is inf, entropy −inf, and the
+        E∫₀ˢ‖u‖²/2ε dt, h(X_s), their sum, and E∫₀ˢ‖u − ε∇log ρ‖²/2ε dt. At s = 1 with an atomic ν energy is inf,
+        entropy −inf, and the
         total their limit.
     initial_entropy : float
         h(X_0) = h(μ); −inf when μ has no density.
@@ -124,8 +129,10 @@ class TECAccount:
         return plot_account(self, ax=ax)
 
     def __repr__(self) -> str:
-        return (f"TECAccount({self.method}, s={self.until:.6g}, energy={self.energy!r}, entropy={self.entropy!r}, "
-                f"total={self.total!r}, optimum={self.optimum:.9g}, excess={self.excess!r})")
+        return (
+            f"TECAccount({self.method}, s={self.until:.6g}, energy={self.energy!r}, entropy={self.entropy!r}, "
+            f"total={self.total!r}, optimum={self.optimum:.9g}, excess={self.excess!r})"
+        )
 
 
 def tec_account(
@@ -156,7 +163,8 @@ def tec_account(
     epsilon, initial : optional
         For callables: diffusion coefficient, and the source (or discrete law) of X_0.
     n_paths, rng : int, seed
-        For ``paths``: quasi-random paths (a multiple of 16; 2¹⁵ on the line and 2¹⁶ in R^d when omitted), and their seed.
+        For ``paths``: quasi-random paths (a multiple of 16; 2¹⁵ on the line and 2¹⁶ in R^d when omitted), and their
+        seed.
     n_steps : int
         Time steps of the Euler chain, for callables.
     optimum : float, optional
@@ -206,9 +214,19 @@ class _Terms:
 
 def _make(terms: _Terms, epsilon: float, dim: int, initial_entropy: float, optimum: float, start: float) -> TECAccount:
     return TECAccount(
-        method=terms.method, epsilon=epsilon, dim=dim, times=terms.times, energies=terms.energies, entropies=terms.entropies,
-        totals=terms.totals, excesses=terms.excesses, initial_entropy=initial_entropy, optimum=optimum, stderr=terms.stderr,
-        seconds=time.perf_counter() - start)
+        method=terms.method,
+        epsilon=epsilon,
+        dim=dim,
+        times=terms.times,
+        energies=terms.energies,
+        entropies=terms.entropies,
+        totals=terms.totals,
+        excesses=terms.excesses,
+        initial_entropy=initial_entropy,
+        optimum=optimum,
+        stderr=terms.stderr,
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _unwrap(control: Any) -> Any:
@@ -255,26 +273,30 @@ def _source_entropy(source: Source, nodes: DiscreteLaw | None) -> float:
 
 def _report_times(times: ArrayLike | None, until: float | None, atomic: bool, last: float) -> FloatArray:
     if times is not None:
-        grid = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        grid: FloatArray = np.atleast_1d(np.asarray(times, dtype=np.float64))
         if not (np.diff(grid) > 0).all() or not (0 < grid[0] and grid[-1] <= 1):
             raise InvalidInput(f"times = {times}; need increasing s in (0, 1]")
     else:
         end = last if until is None else float(until)
         if not 0 < end <= 1:
             raise InvalidInput(f"until = {until}; need s in (0, 1]")
-        grid = 1 - 0.5 ** np.arange(1, 11) if atomic and end > 0.99 else np.linspace(0, end, 5)[1:-1]
+        grid = 1 - 0.5 ** np.arange(1.0, 11.0) if atomic and end > 0.99 else np.linspace(0, end, 5)[1:-1]
         grid = np.append(grid[grid < end], end)
     if atomic and last < 1 and grid[-1] == 1:
-        raise InvalidInput("energy and entropy diverge as s → 1 where the reconstruction is atomic; use until < 1, or method='potentials', "
-                           "which takes the limit of their sum")
+        raise InvalidInput(
+            "energy and entropy diverge as s → 1 where the reconstruction is atomic; "
+            "use until < 1, or method='potentials', "
+            "which takes the limit of their sum"
+        )
     return grid
 
 
 # -- bridges ------------------------------------------------------------------------------------------------------
 
 
-def _of_bridge(bridge: SchrodingerBridge, method: str, times: ArrayLike | None, until: float | None, n_paths: int | None,
-               rng: Any) -> _Terms:
+def _of_bridge(
+    bridge: SchrodingerBridge, method: str, times: ArrayLike | None, until: float | None, n_paths: int | None, rng: Any
+) -> _Terms:
     atomic = bridge.atomic
     if method in ("auto", "potentials"):
         return _potentials(bridge, _report_times(times, until, atomic, 1.0))
@@ -284,7 +306,9 @@ def _of_bridge(bridge: SchrodingerBridge, method: str, times: ArrayLike | None, 
     grid = _report_times(times, until, atomic, last)
     if method == "paths":
         return _paths(bridge, grid, n_paths or (_LINE_PATHS if bridge.dim == 1 else _SPACE_PATHS), rng)
-    return _quadrature_account(bridge, grid, _line_cubature(bridge) if bridge.dim == 1 else _bridge_cubature(bridge), atomic)
+    return _quadrature_account(
+        bridge, grid, _line_cubature(bridge) if bridge.dim == 1 else _bridge_cubature(bridge), atomic
+    )
 
 
 def _potentials(bridge: SchrodingerBridge, grid: FloatArray) -> _Terms:
@@ -326,7 +350,7 @@ def _paths(bridge: SchrodingerBridge, grid: FloatArray, n_paths: int, rng: Any) 
             column.append(block_estimate(values, run.block))
     values = np.array([[float(e) for e in column] for column in columns])
     stderr = np.array([[e.stderr for e in column] for column in columns])
-    return _Terms("paths", grid, *values, stderr)
+    return _Terms("paths", grid, values[0], values[1], values[2], values[3], stderr)
 
 
 def _log_ratio(bridge: SchrodingerBridge, x: FloatArray) -> FloatArray:
@@ -363,14 +387,15 @@ def _quadrature_account(path: Any, grid: FloatArray, cubature: Cubature, atomic:
 def _time_rule(grid: FloatArray, singular: bool, rough: bool) -> tuple[FloatArray, FloatArray, list[int]]:
     """Gauss–Legendre nodes and weights on [0, s_1], [s_1, s_2], ….
 
-    In −log(1 − t) where the integrand blows up at 1; in the square root of the first interval where μ may be ``rough``, because a jump
+    In −log(1 − t) where the integrand blows up at 1; in the square root of the first interval where μ may be
+    ``rough``, because a jump
     makes the excess rate grow like t^{−1/2}.
     """
     z, w = np.polynomial.legendre.leggauss(_PANEL)
     edges = np.concatenate([[0.0], grid])
     scale = -np.log1p(-edges) if singular else edges
     nodes, weights, ends = [], [], []
-    for a, b in zip(scale[:-1], scale[1:], strict=True):
+    for a, b in pairwise(scale):
         pieces = max(int(np.ceil((b - a) / (0.7 if singular else 0.3))), 1)
         cuts = np.linspace(0.0, 1.0, pieces + 1)
         half = 0.5 * np.diff(cuts)[:, None]
@@ -384,8 +409,12 @@ def _time_rule(grid: FloatArray, singular: bool, rough: bool) -> tuple[FloatArra
 
 def _line_cubature(bridge: SchrodingerBridge) -> Cubature:
     """Trapezoidal rule in x, spaced for a density smoothed over √(εt(1−t)) and controls varying over ε(1−t)."""
-    live = np.concatenate([bridge.mu.points[bridge.mu.weights > 1e-16, 0],
-                           bridge.reconstruction.points[bridge.reconstruction.weights > 1e-16, 0]])
+    live = np.concatenate(
+        [
+            bridge.mu.points[bridge.mu.weights > 1e-16, 0],
+            bridge.reconstruction.points[bridge.reconstruction.weights > 1e-16, 0],
+        ]
+    )
     low, high = live.min(), live.max()
     span = np.ptp(bridge.reconstruction.points[:, 0]) / max(bridge.reconstruction.size - 1, 1)
 
@@ -432,27 +461,53 @@ def _path_cubature(path: Any) -> Cubature:
 def _of_ensemble(ensemble: Ensemble, optimum: float | None, start: float) -> TECAccount:
     """Read an account off an ensemble (its energy and entropy must end at the same time)."""
     if ensemble.energy_horizon < ensemble.times[-1]:
-        raise InvalidInput("this ensemble ends on the atoms of the reconstruction, where energy and entropy diverge; sample with until < 1, "
-                           "or with scheme='euler'")
+        raise InvalidInput(
+            "this ensemble ends on the atoms of the reconstruction, where energy and entropy diverge; "
+            "sample with until < 1, "
+            "or with scheme='euler'"
+        )
     parts = (ensemble.energy, ensemble.entropy, ensemble.account)
     values = [np.array([float(p)]) for p in parts]
     stderr = np.array([[p.stderr] for p in parts] + [[np.nan]])
-    terms = _Terms("paths", ensemble.times[-1:], *values, np.array([np.nan]), stderr)
+    terms = _Terms("paths", ensemble.times[-1:], values[0], values[1], values[2], np.array([np.nan]), stderr)
     return _make(terms, ensemble.epsilon, ensemble.dim, np.nan, np.nan if optimum is None else optimum, start)
 
 
-def _of_callable(control: Any, method: str, times: ArrayLike | None, until: float | None, epsilon: float | None, initial: Any,
-                 n_paths: int | None, n_steps: int, rng: Any, optimum: float | None, start: float) -> TECAccount:
+def _of_callable(
+    control: Any,
+    method: str,
+    times: ArrayLike | None,
+    until: float | None,
+    epsilon: float | None,
+    initial: Any,
+    n_paths: int | None,
+    n_steps: int,
+    rng: Any,
+    optimum: float | None,
+    start: float,
+) -> TECAccount:
     """Account for an arbitrary control: by its Euler chain in one dimension, by paths in any."""
     if method == "potentials":
-        raise InvalidInput("the potentials of an arbitrary control are not known; use method='quadrature' (d = 1) or 'paths'")
+        raise InvalidInput(
+            "the potentials of an arbitrary control are not known; use method='quadrature' (d = 1) or 'paths'"
+        )
     dim = getattr(initial, "dim", None)
     if method == "paths" or (method == "auto" and dim != 1):
-        run = sample(control, n_paths or _SPACE_PATHS, n_steps, epsilon=epsilon, initial=initial, scheme="euler", rng=rng,
-                     until=1.0 if until is None else until)
+        run = sample(
+            control,
+            n_paths or _SPACE_PATHS,
+            n_steps,
+            epsilon=epsilon,
+            initial=initial,
+            scheme="euler",
+            rng=rng,
+            until=1.0 if until is None else until,
+        )
         return _of_ensemble(run, optimum, start)
     if not isinstance(initial, Source | DiscreteLaw) or dim != 1 or epsilon is None:
-        raise InvalidInput("quadrature of an arbitrary control needs epsilon= and initial=, a source or discrete law on the line")
+        raise InvalidInput(
+            "quadrature of an arbitrary control needs epsilon= and initial=, a source or discrete law on the line"
+        )
     terms = _chain(control, epsilon, initial, _report_times(times, until, False, 1.0), n_steps)
     entropy = _source_entropy(initial, None) if isinstance(initial, Source) else -np.inf
     return _make(terms, epsilon, 1, entropy, np.nan if optimum is None else optimum, start)
@@ -461,7 +516,8 @@ def _of_callable(control: Any, method: str, times: ArrayLike | None, until: floa
 def _chain(control: Any, epsilon: float, initial: Any, grid: FloatArray, n_steps: int) -> _Terms:
     """Density path of the Euler chain x' = x + uΔ + √(εΔ) z, by integrating its transition kernels on a lattice.
 
-    Spacing 0.7√(εΔ) integrates them to rounding. Σ E‖u‖²Δ/2ε + h(X_s) is the chain's own account; the excess integral is that of the continuous-time
+    Spacing 0.7√(εΔ) integrates them to rounding. Σ E‖u‖²Δ/2ε + h(X_s) is the chain's own account; the excess
+    integral is that of the continuous-time
     formula, trapezoidal in t, so the two differ by O(Δ).
     """
     law = source_nodes(initial, 0.25 * epsilon / n_steps) if isinstance(initial, Source) else initial
@@ -470,7 +526,7 @@ def _chain(control: Any, epsilon: float, initial: Any, grid: FloatArray, n_steps
     spacing = 0.7 * np.sqrt(epsilon * np.diff(times).min())
     energy, excess, last_rate = 0.0, 0.0, None
     rows: list[tuple[float, float, float]] = []
-    for t, end in zip(times[:-1], times[1:], strict=True):
+    for t, end in pairwise(times):
         delta = end - t
         u = np.asarray(control(t, x[:, None]), dtype=np.float64).reshape(len(x))
         energy += delta * float(w @ u**2) / (2 * epsilon)

@@ -67,7 +67,9 @@ def test_small_times_by_adaptive_quadrature(mixture_bridge, t):
             return float(np.exp(ratio - 0.5 * ((x - z) / spread) ** 2)) / (np.sqrt(2 * np.pi) * spread)
 
         reach = 12 * spread / np.sqrt(1 - t)
-        expected = quad(integrand, x - reach - 6 * t, x + reach + 6 * t, epsabs=0, epsrel=1e-11, limit=400, points=[x])[0]
+        expected = quad(integrand, x - reach - 6 * t, x + reach + 6 * t, epsabs=0, epsrel=1e-11, limit=400, points=[x])[
+            0
+        ]
         np.testing.assert_allclose(mixture_bridge.copotential(t, [x])[0], expected, rtol=2e-9)
 
 
@@ -114,7 +116,11 @@ def test_quadrature_gives_the_moments_of_the_coupling(mixture_bridge):
         mean = law.weights @ law.points[:, 0]
         second = law.weights @ law.points[:, 0] ** 2
         np.testing.assert_allclose(mean, (1 - t) * (b.mu.weights @ x) + t * end.mean[0], atol=1e-9)
-        exact = (1 - t) ** 2 * (b.mu.weights @ x**2) + t**2 * (end.weights @ end.points[:, 0] ** 2) + 2 * t * (1 - t) * cross
+        exact = (
+            (1 - t) ** 2 * (b.mu.weights @ x**2)
+            + t**2 * (end.weights @ end.points[:, 0] ** 2)
+            + 2 * t * (1 - t) * cross
+        )
         np.testing.assert_allclose(second, exact + b.epsilon * t * (1 - t), atol=1e-8)
 
 
@@ -196,11 +202,17 @@ def test_moves_with_its_laws(eps, shift, angle):
 def test_grid_route_at_the_stencils_order(uniform_bridge, order):
     errors = []
     for cells in (80, 160):
-        grid = uniform_bridge.on_grid(Grid.uniform(-5, 5, cells), order=order, start=0.2, end=0.8, steps=100 if order == 2 else 1600)
+        grid = uniform_bridge.on_grid(
+            Grid.uniform(-5, 5, cells), order=order, start=0.2, end=0.8, steps=100 if order == 2 else 1600
+        )
         x = grid.grid.points[:, 0]
         exact = uniform_bridge.density(0.5, x)
-        errors.append([np.abs(grid.density(0.5) - exact).max(),
-                       np.abs((grid.control(0.5)[:, 0] - uniform_bridge.control(0.5, x)) * exact).max()])
+        errors.append(
+            [
+                np.abs(grid.density(0.5) - exact).max(),
+                np.abs((grid.control(0.5)[:, 0] - uniform_bridge.control(0.5, x)) * exact).max(),
+            ]
+        )
     density, control = np.array(errors).T
     assert np.log2(control[0] / control[1]) > 0.9 * min(order, 6)
     assert density[1] < {2: 1e-3, 4: 1e-5, 8: 3e-8}[order]

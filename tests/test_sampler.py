@@ -69,7 +69,11 @@ def test_gaussian_energy_entropy_and_account(gaussian_bridge, scheme):
     within(run.entropy, 0.5 * np.log(2 * np.pi * np.e * 1.3), 6e-3, bias)
     within(run.account, Gaussian(1.0, 2.0).entropy(), 8e-3, bias)
     within(run.distortion, 0.7, 5e-3, 2e-2 if scheme == "euler" else 1e-3)
-    assert run.standard_errors == {"energy": run.energy_stderr, "distortion": run.distortion_stderr, "entropy": run.entropy_stderr}
+    assert run.standard_errors == {
+        "energy": run.energy_stderr,
+        "distortion": run.distortion_stderr,
+        "entropy": run.entropy_stderr,
+    }
 
 
 def test_one_run_gives_the_whole_curve():
@@ -125,7 +129,8 @@ def test_strong_orders(uniform_bridge, scheme, order):
 
 @pytest.mark.parametrize("scheme,order,error", [("euler", 1.0, 2e-2), ("heun", 2.0, 1e-3)])
 def test_weak_orders_without_noise(scheme, order, error):
-    """For a linear drift the variance of the scheme obeys a recursion: no Monte Carlo, the order is seen to rounding."""
+    """For a linear drift the variance of the scheme obeys a recursion: no Monte Carlo, the order is seen to
+    rounding."""
     sigma, eps, errors = 1.0, 0.6, []
     for steps in (20, 40):
         variance, delta = sigma, 1.0 / steps
@@ -136,8 +141,16 @@ def test_weak_orders_without_noise(scheme, order, error):
                 grow, spread = 1 + 0.5 * delta * (rate + ahead * (1 + delta * rate)), 1 + 0.5 * delta * ahead
             variance = grow**2 * variance + spread**2 * eps * delta
         errors.append(abs(variance - (sigma - eps)))
-        run = sample(lambda t, x: -eps * x / (sigma - eps * t), 1 << 15, steps, epsilon=eps, scheme=scheme, rng=1, quasi=True,
-                     initial=Gaussian(0.0, sigma))
+        run = sample(
+            lambda t, x: -eps * x / (sigma - eps * t),
+            1 << 15,
+            steps,
+            epsilon=eps,
+            scheme=scheme,
+            rng=1,
+            quasi=True,
+            initial=Gaussian(0.0, sigma),
+        )
         second = (run.terminal[:, 0] ** 2).reshape(16, -1).mean(axis=1)
         assert abs(second.mean() - variance) < 4.5 * second.std(ddof=1) / 4
     assert np.log2(errors[0] / errors[1]) > 0.9 * order
@@ -195,10 +208,15 @@ def test_every_kind_of_control():
     times, axis = np.linspace(0, 1, 101), np.linspace(-8, 8, 401)
     table = np.array([bridge.control(t, axis) for t in times])
     controls = {
-        "bridge": (bridge, {}), "path": (heatrd.backward_heat(source, eps), {}), "solution": (heatrd.solve(source, epsilon=eps), {}),
+        "bridge": (bridge, {}),
+        "path": (heatrd.backward_heat(source, eps), {}),
+        "solution": (heatrd.solve(source, epsilon=eps), {}),
         "table": (TabulatedControl(times, axis, table, eps), {"initial": source}),
         "function": (lambda t, x: -eps * x / (1 - eps * t), {"initial": source, "epsilon": eps}),
-        "points": (lambda t, x: (-eps * x / (1 - eps * t)).ravel(), {"initial": source.sample(20_000, 1), "epsilon": eps}),
+        "points": (
+            lambda t, x: (-eps * x / (1 - eps * t)).ravel(),
+            {"initial": source.sample(20_000, 1), "epsilon": eps},
+        ),
     }
     for name, (control, options) in controls.items():
         run = sample(control, 20_000, 60, rng=3, **options)

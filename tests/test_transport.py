@@ -13,7 +13,6 @@ from heatrd.laws import as_law
 from heatrd.sources import Gaussian, Uniform
 from heatrd.transport import sinkhorn, sinkhorn_divergence
 
-
 for backend in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):  # POT would import them all
     os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
 
@@ -41,7 +40,9 @@ def scattered(law):
 
 
 def columns_of(plan):
-    return np.abs(plan.coupling.sum(axis=0) - plan.nu.weights).sum(), np.abs(plan.coupling.sum(axis=1) - plan.mu.weights).sum()
+    return np.abs(plan.coupling.sum(axis=0) - plan.nu.weights).sum(), np.abs(
+        plan.coupling.sum(axis=1) - plan.mu.weights
+    ).sum()
 
 
 @pytest.mark.parametrize("n,m,dim,eps", [(30, 40, 1, 0.05), (50, 20, 2, 0.02), (40, 40, 3, 0.1)])
@@ -210,17 +211,20 @@ def test_reports_what_it_did_not_reach():
     assert abs(columns_of(plan)[0] - plan.column_error) < 1e-12
 
 
-@pytest.mark.parametrize("mu,nu,eps,message", [
-    (([0.0, np.nan], [0.5, 0.5]), ([0.0], [1.0]), 0.1, "NaN"),
-    (([0.0, 1.0], [0.5, -0.5]), ([0.0], [1.0]), 0.1, "non-negative"),
-    (([0.0, 1.0], [0.5, 0.5]), ([0.0], [2.0]), 0.1, "mass"),
-    (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), 0.0, "epsilon"),
-    (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), -1.0, "epsilon"),
-    (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), np.nan, "epsilon"),
-    (([0.0, 1.0], [0.5, 0.5]), ([[0.0, 1.0]], [1.0]), 0.1, "R\\^2"),
-    (([0.0, 1.0], [0.0, 0.0]), ([0.0], [1.0]), 0.1, "zero"),
-    ((([0.0, 1.0], [0.0, 1.0]), np.full((2, 2), np.nan)), ([[0.0, 1.0]], [1.0]), 0.1, "NaN"),
-])
+@pytest.mark.parametrize(
+    "mu,nu,eps,message",
+    [
+        (([0.0, np.nan], [0.5, 0.5]), ([0.0], [1.0]), 0.1, "NaN"),
+        (([0.0, 1.0], [0.5, -0.5]), ([0.0], [1.0]), 0.1, "non-negative"),
+        (([0.0, 1.0], [0.5, 0.5]), ([0.0], [2.0]), 0.1, "mass"),
+        (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), 0.0, "epsilon"),
+        (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), -1.0, "epsilon"),
+        (([0.0, 1.0], [0.5, 0.5]), ([0.0], [1.0]), np.nan, "epsilon"),
+        (([0.0, 1.0], [0.5, 0.5]), ([[0.0, 1.0]], [1.0]), 0.1, "R\\^2"),
+        (([0.0, 1.0], [0.0, 0.0]), ([0.0], [1.0]), 0.1, "zero"),
+        ((([0.0, 1.0], [0.0, 1.0]), np.full((2, 2), np.nan)), ([[0.0, 1.0]], [1.0]), 0.1, "NaN"),
+    ],
+)
 def test_bad_input(mu, nu, eps, message):
     with pytest.raises(InvalidInput, match=message):
         sinkhorn(mu, nu, eps)

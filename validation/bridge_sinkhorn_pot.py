@@ -40,7 +40,13 @@ def against_pot(smoke: bool) -> dict[str, Any]:
         difference = float(np.abs(plan.coupling - peer).max())
         worst = max(worst, difference)
         cases.append({"n": n, "m": m, "dim": dim, "epsilon": eps, "difference": difference, "sweeps": plan.iterations})
-    return {"claim": "couplings agree with POT", "expected": "≤ 1e-10", "measured": worst, "passed": worst <= 1e-10, "data": cases}
+    return {
+        "claim": "couplings agree with POT",
+        "expected": "≤ 1e-10",
+        "measured": worst,
+        "passed": worst <= 1e-10,
+        "data": cases,
+    }
 
 
 def small_epsilon(smoke: bool) -> Iterator[dict[str, Any]]:
@@ -50,8 +56,13 @@ def small_epsilon(smoke: bool) -> Iterator[dict[str, Any]]:
     for factor in (1e-2, 1e-3, 1e-4):
         plan = sinkhorn(mu, nu, factor * scale, tol=1e-12)
         error = max(float(np.abs(plan.coupling.sum(axis=k) - law.weights).sum()) for k, law in ((0, nu), (1, mu)))
-        yield {"claim": f"both marginals at ε = {factor:g} of the largest cost", "expected": "≤ 1e-11 by the matrix itself",
-               "measured": error, "passed": error <= 1e-11, "data": {"sweeps": plan.iterations, "newton": plan.newton_steps}}
+        yield {
+            "claim": f"both marginals at ε = {factor:g} of the largest cost",
+            "expected": "≤ 1e-11 by the matrix itself",
+            "measured": error,
+            "passed": error <= 1e-11,
+            "data": {"sweeps": plan.iterations, "newton": plan.newton_steps},
+        }
 
 
 def optimum(smoke: bool) -> Iterator[dict[str, Any]]:
@@ -60,8 +71,12 @@ def optimum(smoke: bool) -> Iterator[dict[str, Any]]:
         solution = heatrd.solve(heatrd.sources.Uniform(), epsilon=eps)
         plan = sinkhorn(solution.certificate.quadrature, solution.reconstruction, eps, tol=1e-13)
         spread = float(np.ptp(plan.g))
-        yield {"claim": f"ν-side potential constant at the optimum, uniform source, ε = {eps}", "expected": "≤ 1e-8", "measured": spread,
-               "passed": spread <= 1e-8}
+        yield {
+            "claim": f"ν-side potential constant at the optimum, uniform source, ε = {eps}",
+            "expected": "≤ 1e-8",
+            "measured": spread,
+            "passed": spread <= 1e-8,
+        }
 
 
 def grid_route(smoke: bool) -> Iterator[dict[str, Any]]:
@@ -72,11 +87,18 @@ def grid_route(smoke: bool) -> Iterator[dict[str, Any]]:
         cells = (60, 120)
         errors = []
         for n in cells:
-            marched = bridge.on_grid(Grid.uniform(-5, 5, n), order=order, start=0.2, end=0.8, steps=4000 if order == 8 else 1600)
+            marched = bridge.on_grid(
+                Grid.uniform(-5, 5, n), order=order, start=0.2, end=0.8, steps=4000 if order == 8 else 1600
+            )
             errors.append(float(np.abs(marched.density(0.5) - bridge.density(0.5, marched.grid.points[:, 0])).max()))
         rate = float(np.log2(errors[0] / errors[1]))
-        yield {"claim": f"grid route of the bridge, stencils of order {order}", "expected": f"order ≥ {0.85 * order:g}", "measured": rate,
-               "passed": rate >= 0.85 * order, "data": {"cells": cells, "errors": errors}}
+        yield {
+            "claim": f"grid route of the bridge, stencils of order {order}",
+            "expected": f"order ≥ {0.85 * order:g}",
+            "measured": rate,
+            "passed": rate >= 0.85 * order,
+            "data": {"cells": cells, "errors": errors},
+        }
 
 
 def run(smoke: bool) -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """Weak and strong orders of the sampler's schemes, against the exact law and the exact paths.
 
-Weak: |E‖X_s − X_0‖² − exact| with quasi-random paths, the exact value from the coupling. Strong: the scheme and an exact path driven by the same
-noise. The exact scheme draws its end first, so its driving noise is read off the path: √ε ΔW = ΔX − ∫u dt, the integral by the trapezoidal
+Weak: |E‖X_s − X_0‖² − exact| with quasi-random paths, the exact value from the coupling. Strong: the scheme and an
+exact path driven by the same
+noise. The exact scheme draws its end first, so its driving noise is read off the path: √ε ΔW = ΔX − ∫u dt, the
+integral by the trapezoidal
 rule on 4096 steps; coarse schemes get the sums of these increments. ``python -m validation --only sampler_orders``.
 """
 
@@ -13,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import heatrd
-from heatrd.sampler import sample
 from heatrd.sampler import run as engine
+from heatrd.sampler import sample
 from heatrd.sampler.fields import as_field
 
 UNTIL = 0.75
@@ -37,19 +39,27 @@ def exact_distortion(b: Any, s: float) -> float:
 
 
 def weak(b: Any, smoke: bool) -> Iterator[dict[str, Any]]:
-    """Bias of the distortion, by control variate: the difference to the exact scheme's own estimate is not used, only quasi-random points."""
+    """Bias of the distortion, by control variate: the difference to the exact scheme's own estimate is not used,
+    only quasi-random points."""
     paths = 1 << (16 if smoke else 20)
     for scheme, order in WEAK.items():
         steps = (4, 8, 16) if order == 1 else (2, 4, 8)
         exact = exact_distortion(b, UNTIL)
-        estimates = [sample(b, paths, k, until=UNTIL, scheme=scheme, quasi=True, rng=3, table=False).distortion for k in steps]
+        estimates = [
+            sample(b, paths, k, until=UNTIL, scheme=scheme, quasi=True, rng=3, table=False).distortion for k in steps
+        ]
         errors = np.array([abs(e - exact) for e in estimates])
         noise = max(e.stderr for e in estimates)
         seen = errors > 4 * noise
         rates = np.log2(errors[:-1] / errors[1:])[seen[1:]]
         rate = float(rates[-1]) if len(rates) else float("nan")
-        yield {"claim": f"weak order of {scheme}", "expected": f"≥ {order - 0.25:g}, where the bias is seen above the noise",
-               "measured": rate, "passed": bool(rate >= order - 0.25), "data": {"steps": steps, "errors": errors.tolist(), "stderr": noise}}
+        yield {
+            "claim": f"weak order of {scheme}",
+            "expected": f"≥ {order - 0.25:g}, where the bias is seen above the noise",
+            "measured": rate,
+            "passed": bool(rate >= order - 0.25),
+            "data": {"steps": steps, "errors": errors.tolist(), "stderr": noise},
+        }
 
 
 def exact_noise(b: Any, n: int, fine: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -84,8 +94,13 @@ def strong(b: Any, smoke: bool) -> Iterator[dict[str, Any]]:
             summed = noise.reshape(steps, group, n, 1).sum(axis=1) / np.sqrt(group)
             errors.append(float(np.sqrt(np.mean((drive(b, scheme, x0, summed) - end) ** 2))))
         rate = float(np.log2(errors[0] / errors[-1]) / 2)
-        yield {"claim": f"strong order of {scheme} against exact paths", "expected": f"≥ {order - 0.15:g}", "measured": rate,
-               "passed": rate >= order - 0.15, "data": {"steps": [8, 16, 32], "errors": errors}}
+        yield {
+            "claim": f"strong order of {scheme} against exact paths",
+            "expected": f"≥ {order - 0.15:g}",
+            "measured": rate,
+            "passed": rate >= order - 0.15,
+            "data": {"steps": [8, 16, 32], "errors": errors},
+        }
 
 
 def run(smoke: bool) -> list[dict[str, Any]]:

@@ -19,12 +19,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
 from heatrd.kernels.potentials import draw_posterior, log_mixture, log_mixture_line
 
-__all__ = ["AtomFlow", "DensityFlow", "Flow", "MixtureFlow", "PathFlow", "SumFlow", "UnitFlow", "gaussian_rule", "spacing"]
+__all__ = [
+    "AtomFlow",
+    "DensityFlow",
+    "Flow",
+    "MixtureFlow",
+    "PathFlow",
+    "SumFlow",
+    "UnitFlow",
+    "gaussian_rule",
+    "spacing",
+]
 
 FloatArray = NDArray[np.float64]
 LogDensity = Callable[[FloatArray], FloatArray]
@@ -42,8 +52,9 @@ class Flow(Protocol):
 
     atomic: bool
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Return log (G_s ∗ m)(x) of shape (n,) and its gradient (n, d).
 
         ``hint`` (n, d) and ``width`` tell where m(dz) G_s(x − z) has its mass, and how wide it is, if the caller knows.
@@ -103,8 +114,9 @@ class AtomFlow:
         draw_posterior(np.ascontiguousarray(x), points, log_mass, s, uniform, index)
         return points[index]
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         if s == 0.0:
             return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
         value, mean = self.posterior(s, x)
@@ -123,13 +135,15 @@ class MixtureFlow:
         self.eigen = np.maximum(eigen, 0.0)
         self.atomic = bool((self.eigen.min(axis=1) <= 1e-14).any())
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         log_parts, scores = zip(*(self._component(k, s, x) for k in range(len(self.means))), strict=True)
         return _mix(log_parts, scores)
 
     def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
-        """Draw Z given x: a component by inversion of ``uniform`` (n,), then its Gaussian posterior from ``normal`` (n, d)."""
+        """Draw Z given x: a component by inversion of ``uniform`` (n,), then its Gaussian posterior from ``normal``
+        (n, d)."""
         logs = np.stack([self._component(k, s, x)[0] for k in range(len(self.means))])
         p = np.exp(logs - logs.max(axis=0))
         chosen = (np.cumsum(p, axis=0) < uniform * p.sum(axis=0)).sum(axis=0).clip(max=len(p) - 1)
@@ -157,8 +171,9 @@ class SumFlow:
         self.parts = parts
         self.atomic = any(part.atomic for part in parts)
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         values = [part.log_and_score(s, x, hint, width) for part in self.parts]
         return _mix([v[0] for v in values], [np.where(np.isfinite(v[1]), v[1], 0.0) for v in values])
 
@@ -172,7 +187,9 @@ class SumFlow:
         for k, part in enumerate(self.parts):
             start = ends[k] - p[k]
             pick = (uniform >= start) & ((uniform < ends[k]) | (k == len(self.parts) - 1))
-            out[pick] = part.draw(s, x[pick], (uniform[pick] - start[pick]) / np.maximum(p[k, pick], 1e-300), normal[pick])
+            out[pick] = part.draw(
+                s, x[pick], (uniform[pick] - start[pick]) / np.maximum(p[k, pick], 1e-300), normal[pick]
+            )
         return out
 
 
@@ -187,21 +204,22 @@ class DensityFlow:
         The same measure discretised.
     coarse : float
         Variance from which on the nodes are used as atoms.
-    edges : sequence of float
+    edges : array_like
         On the line: ends of the support and breakpoints, between which the density is smooth.
     """
 
     atomic = False
 
-    def __init__(self, log_density: LogDensity, nodes: AtomFlow, *, coarse: float, edges: Sequence[float] = ()) -> None:
+    def __init__(self, log_density: LogDensity, nodes: AtomFlow, *, coarse: float, edges: ArrayLike = ()) -> None:
         self.log_density = log_density
         self.nodes = nodes
         self.coarse = coarse
         self.dim = nodes.points.shape[1]
         self.edges = np.unique(np.asarray(edges, dtype=np.float64))
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         if s >= self.coarse or self.dim > 3:
             return self.nodes.log_and_score(s, x)
         if s == 0.0:
@@ -266,8 +284,9 @@ class UnitFlow:
 
     atomic = False
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         return np.zeros(len(x)), np.zeros(x.shape)
 
     def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
@@ -276,7 +295,8 @@ class UnitFlow:
 
 
 class PathFlow:
-    """The flow of a backward heat path: (G_s ∗ ν) = ρ_{1 − s/ε}; by its lattice ν while √s resolves that, by the path itself below.
+    """The flow of a backward heat path: (G_s ∗ ν) = ρ_{1 − s/ε}; by its lattice ν while √s resolves that, by the
+    path itself below.
 
     Parameters
     ----------
@@ -293,8 +313,9 @@ class PathFlow:
     def __init__(self, path: Any, nodes: AtomFlow, *, coarse: float) -> None:
         self.path, self.nodes, self.coarse = path, nodes, coarse
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         if s >= self.coarse:
             return self.nodes.log_and_score(s, x)
         t = min(max(1.0 - s / self.path.epsilon, 0.0), 1.0)

@@ -1,7 +1,9 @@
 """The grid route to the same bridge: both potentials marched by the heat equation with stencils.
 
-φ solves ∂_t φ = −(ε/2)Δφ backwards from a time t₁ < 1, φ̂ solves ∂_t φ̂ = (ε/2)Δφ̂ forwards from a time t₀ > 0; between the two both are on
-the grid and u = ε∇log φ is a difference of logs. The start values are the closed forms (a sum over atoms, a quadrature of μ/φ_0), already
+φ solves ∂_t φ = −(ε/2)Δφ backwards from a time t₁ < 1, φ̂ solves ∂_t φ̂ = (ε/2)Δφ̂ forwards from a time t₀ > 0;
+between the two both are on
+the grid and u = ε∇log φ is a difference of logs. The start values are the closed forms (a sum over atoms, a
+quadrature of μ/φ_0), already
 smooth on the scales √(ε(1−t₁)) and √(εt₀), so the error is that of the stencils: O(h^order) at fixed t.
 """
 
@@ -84,8 +86,16 @@ class GridBridge:
         return float(t)
 
 
-def grid_bridge(bridge: SchrodingerBridge, grid: Grid, *, start: float = 0.1, end: float = 0.9, order: int = 8, scheme: str = "rkl2",
-                steps: int | None = None) -> GridBridge:
+def grid_bridge(
+    bridge: SchrodingerBridge,
+    grid: Grid,
+    *,
+    start: float = 0.1,
+    end: float = 0.9,
+    order: int = 8,
+    scheme: str = "rkl2",
+    steps: int | None = None,
+) -> GridBridge:
     """March both potentials of a bridge on a uniform grid.
 
     Parameters
@@ -105,6 +115,10 @@ def grid_bridge(bridge: SchrodingerBridge, grid: Grid, *, start: float = 0.1, en
         raise InvalidInput(f"start = {start}, end = {end}; need 0 < start < end < 1")
     points = grid.points.reshape(-1, grid.dim)
     epsilon = bridge.epsilon * (end - start)
-    flows = [heat_flow(values.reshape(grid.shape), grid, epsilon, scheme=scheme, order=order, boundary="reflecting", steps=steps)
-             for values in (bridge.potential(end, points), bridge.copotential(start, points))]
+    flows = [
+        heat_flow(
+            values.reshape(grid.shape), grid, epsilon, scheme=scheme, order=order, boundary="reflecting", steps=steps
+        )
+        for values in (bridge.potential(end, points), bridge.copotential(start, points))
+    ]
     return GridBridge(bridge.epsilon, start, end, order, *flows)

@@ -4,8 +4,10 @@
     φ̂_t = G_{εt} ∗ (μ / φ_0)          heat flow forward from the ratio,
     ρ_t = φ_t φ̂_t,    u_t = ε ∇log φ_t,    v_t = (ε/2) (∇log φ_t − ∇log φ̂_t).
 
-u drives dX = u dt + √ε dW from X_0 ~ μ, v its probability-flow equation dx/dt = v; both have the marginals ρ_t. The tilt τ
-is zero for a rate–distortion solution; for given marginals (Sinkhorn) it is the ν-side potential g/ε. Always ρ_0 = μ, and
+u drives dX = u dt + √ε dW from X_0 ~ μ, v its probability-flow equation dx/dt = v; both have the marginals ρ_t. The
+tilt τ
+is zero for a rate–distortion solution; for given marginals (Sinkhorn) it is the ν-side potential g/ε. Always ρ_0 =
+μ, and
 
     φ̂_1(y) = ∫ μ(dx) G_ε(x − y)/φ_0(x) = c(y),
 
@@ -51,7 +53,7 @@ _EARLY = 0.1  # below it the nodes of μ, slightly blurred, integrate better tha
 _LATTICE = {1: 0.4, 2: 0.5, 3: 0.7}  # spacing over √(εt(1−t))
 _LATTICE_LIGHT = 1e-12
 _SAME = 1e-10  # difference of log-densities that is rounding
-_MOST_NODES = 20_000  # more nodes of μ than this are replaced, in the plane and in space, by fewer that serve the kernels of width √ε
+_MOST_NODES = 20_000  # more nodes of μ than this, in R^d, are replaced by fewer that serve kernels of width √ε
 _LONG = 5000  # nodes on the line from which on a lattice is cheaper
 _MANY = 100  # nodes from which on a coarser rule around each is enough
 
@@ -96,13 +98,28 @@ class SchrodingerBridge:
         ε ≤ 0, laws of different dimension, or a tilt of the wrong shape.
     """
 
-    def __init__(self, mu: DiscreteLaw, nu: DiscreteLaw | Source, epsilon: float, source: Source | None = None, *,
-                 tilt: ArrayLike | None = None, nu_nodes: DiscreteLaw | None = None) -> None:
+    def __init__(
+        self,
+        mu: DiscreteLaw,
+        nu: DiscreteLaw | Source,
+        epsilon: float,
+        source: Source | None = None,
+        *,
+        tilt: ArrayLike | None = None,
+        nu_nodes: DiscreteLaw | None = None,
+    ) -> None:
         self._set(mu, nu, epsilon, source, tilt, nu_nodes)
         self._parts = self._build(None)
 
-    def _set(self, mu: DiscreteLaw, nu: Any, epsilon: float, source: Source | None, tilt: ArrayLike | None,
-             nu_nodes: DiscreteLaw | None) -> None:
+    def _set(
+        self,
+        mu: DiscreteLaw,
+        nu: Any,
+        epsilon: float,
+        source: Source | None,
+        tilt: ArrayLike | None,
+        nu_nodes: DiscreteLaw | None,
+    ) -> None:
         """Check and keep what the bridge is made of."""
         self.epsilon = _positive(epsilon)
         if isinstance(mu, Source):
@@ -116,12 +133,16 @@ class SchrodingerBridge:
         self.nu = nu
         self.reconstruction = nu if isinstance(nu, DiscreteLaw) else _nodes_of(nu, nu_nodes, self.epsilon)
         if self.reconstruction.dim != self.dim:
-            raise InvalidInput(f"mu lives in R^{self.dim}, nu in R^{self.reconstruction.dim}; give laws on the same space")
+            raise InvalidInput(
+                f"mu lives in R^{self.dim}, nu in R^{self.reconstruction.dim}; give laws on the same space"
+            )
         if source is not None and source.dim != self.dim:
             raise InvalidInput(f"mu lives in R^{self.dim}, its source in R^{source.dim}; give laws on the same space")
         self.tilt = np.zeros(self.reconstruction.size) if tilt is None else np.asarray(tilt, dtype=np.float64)
         if self.tilt.shape != (self.reconstruction.size,):
-            raise InvalidInput(f"tilt has shape {self.tilt.shape}; need ({self.reconstruction.size},), one per point of nu")
+            raise InvalidInput(
+                f"tilt has shape {self.tilt.shape}; need ({self.reconstruction.size},), one per point of nu"
+            )
 
     @classmethod
     def from_plan(cls, plan: Any, source: Source | None = None) -> SchrodingerBridge:
@@ -130,7 +151,8 @@ class SchrodingerBridge:
         Parameters
         ----------
         plan : TransportPlan
-            Anything with ``mu``, ``nu`` (discrete laws), ``epsilon`` and ``g`` (the ν-side potential, in units of the cost).
+            Anything with ``mu``, ``nu`` (discrete laws), ``epsilon`` and ``g`` (the ν-side potential, in units of
+            the cost).
         source : Source, optional
             μ itself, as in the constructor.
         """
@@ -138,7 +160,8 @@ class SchrodingerBridge:
 
     @classmethod
     def backward_heat(cls, mu: DiscreteLaw, lattice: DiscreteLaw, epsilon: float, source: Source) -> SchrodingerBridge:
-        """Build the bridge inside the backward-heat class: from ν in closed form where the source knows it, else from its lattice.
+        """Build the bridge inside the backward-heat class: from ν in closed form where the source knows it, else
+        from its lattice.
 
         Parameters
         ----------
@@ -163,7 +186,8 @@ class SchrodingerBridge:
         Parameters
         ----------
         path : HeatPath
-            Anything with ``epsilon``, ``source``, ``reconstruction`` (a discrete law, in general a lattice), ``log_density(t, x)`` and
+            Anything with ``epsilon``, ``source``, ``reconstruction`` (a discrete law, in general a lattice),
+            ``log_density(t, x)`` and
             ``score(t, x)``: the lattice serves while the heat kernel resolves it, the path itself nearer to t = 1.
         mu : DiscreteLaw, optional
             The discretised source; computed when omitted.
@@ -177,7 +201,7 @@ class SchrodingerBridge:
         bridge.nu = path
         atoms = AtomFlow(law.points, _log(law.weights))
         closed = getattr(getattr(path, "inversion", None), "law", None)
-        exact = closed(1.0) if callable(closed) else None
+        exact: Any = closed(1.0) if callable(closed) else None
         if _is_mixture(exact):
             bridge._parts = bridge._build(MixtureFlow(exact.weights, exact.means, exact.covs))
         else:
@@ -198,11 +222,16 @@ class SchrodingerBridge:
         ratio: Flow = nodes
         source = self.source
         if source is not None and not source.is_discrete:
-            ratio = UnitFlow() if self._is_heat_flow(source, terminal, log_phi0) else self._ratio_flow(source, terminal, nodes)
+            ratio = (
+                UnitFlow()
+                if self._is_heat_flow(source, terminal, log_phi0)
+                else self._ratio_flow(source, terminal, nodes)
+            )
         return _Parts(terminal, ratio, nodes, log_phi0)
 
     def _is_heat_flow(self, source: Source, terminal: Flow, log_phi0: FloatArray) -> bool:
-        """Whether μ = φ_0 to rounding, so that φ̂ ≡ 1: checked at every node that carries mass, for ν in closed form only."""
+        """Whether μ = φ_0 to rounding, so that φ̂ ≡ 1: checked at every node that carries mass, for ν in closed form
+        only."""
         exact = isinstance(terminal, MixtureFlow) or (isinstance(terminal, PathFlow) and terminal.coarse == np.inf)
         if not exact or self.tilt.any() or len(source.discrete_part[1]):
             return False
@@ -215,8 +244,9 @@ class SchrodingerBridge:
             return source.log_density(x) - terminal.log_and_score(self.epsilon, x)[0]
 
         if isinstance(source, Source1D):
-            continuous = DensityFlow(log_ratio, nodes, coarse=_LINE_SWITCH * self.epsilon,
-                                     edges=_edges(source, self.mu.points[:, 0]))
+            continuous = DensityFlow(
+                log_ratio, nodes, coarse=_LINE_SWITCH * self.epsilon, edges=_edges(source, self.mu.points[:, 0])
+            )
         else:
             coarse = min(2.0 * spacing(self.mu.points) ** 2, 0.5 * self.epsilon)
             continuous = DensityFlow(log_ratio, nodes, coarse=max(coarse, 1e-3 * self.epsilon))
@@ -314,8 +344,10 @@ class SchrodingerBridge:
     def quadrature(self, t: float) -> DiscreteLaw:
         """Points and weights that integrate smooth functions against ρ_t.
 
-        From the side of ν for t ≥ 1/2, E f(X_t) = Σ_j w_j e^{τ_j} E[(φ̂_t f)(y_j + √(ε(1−t)) Z)]; before, from the side of μ in the same
-        way on the line and for t < 0.1, and by the trapezoidal rule on a lattice otherwise and for smooth ν. The weights sum to one up to the
+        From the side of ν for t ≥ 1/2, E f(X_t) = Σ_j w_j e^{τ_j} E[(φ̂_t f)(y_j + √(ε(1−t)) Z)]; before, from the
+        side of μ in the same
+        way on the line and for t < 0.1, and by the trapezoidal rule on a lattice otherwise and for smooth ν. The
+        weights sum to one up to the
         quadrature error, which is therefore visible.
         """
         time = self._time(t)
@@ -325,7 +357,11 @@ class SchrodingerBridge:
         space = self.dim in (2, 3) and (_EARLY <= time < 0.5 or not self.atomic)
         if space or (self.dim == 1 and not self.atomic and self.mu.size > _LONG):
             return self._lattice(time)
-        atoms = AtomFlow(self.reconstruction.points, _log(self.reconstruction.weights) + self.tilt) if late else self._parts.nodes
+        atoms = (
+            AtomFlow(self.reconstruction.points, _log(self.reconstruction.weights) + self.tilt)
+            if late
+            else self._parts.nodes
+        )
         heavy = self._heavy(atoms, late)
         z, w = gaussian_rule(self.dim, 0.25 if heavy.sum() <= _MANY else 0.5, coarse=not late)
         spread = np.sqrt(self.epsilon * ((1.0 - time) if late else time))
@@ -342,8 +378,10 @@ class SchrodingerBridge:
         ends = self.mu.points[self.mu.weights > _LATTICE_LIGHT * self.mu.weights.max()]
         if not self.atomic:
             step = max(step, 0.7 * spacing(self.reconstruction.points))
-        axes = [np.arange(np.floor((a - 6 * spread) / step), np.ceil((b + 6 * spread) / step) + 1) * step
-                for a, b in zip(ends.min(axis=0), ends.max(axis=0), strict=True)]
+        axes = [
+            np.arange(np.floor((a - 6 * spread) / step), np.ceil((b + 6 * spread) / step) + 1) * step
+            for a, b in zip(ends.min(axis=0), ends.max(axis=0), strict=True)
+        ]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, self.dim)
         weights = self.density(t, points) * step**self.dim
         keep = weights > _LIGHT
@@ -373,8 +411,9 @@ class SchrodingerBridge:
         -------
         (n, d) array
         """
-        draws = self._parts.terminal.draw(self.epsilon, self._points(x), np.asarray(uniform, dtype=np.float64),
-                                          np.asarray(normal, dtype=np.float64))
+        draws = self._parts.terminal.draw(
+            self.epsilon, self._points(x), np.asarray(uniform, dtype=np.float64), np.asarray(normal, dtype=np.float64)
+        )
         return self._vector(draws, x)
 
     def on_grid(self, grid: Any, **options: Any) -> GridBridge:
@@ -404,9 +443,13 @@ class SchrodingerBridge:
         if not 0.0 <= time <= 1.0:
             raise InvalidInput(f"t = {t} is outside [0, 1]; time runs from the source (0) to the reconstruction (1)")
         if terminal and time == 1.0 and self.atomic:
-            raise InvalidInput("at t = 1 the law is atomic and has no density; use t < 1, or .reconstruction for the law itself")
+            raise InvalidInput(
+                "at t = 1 the law is atomic and has no density; use t < 1, or .reconstruction for the law itself"
+            )
         if initial and time == 0.0 and isinstance(self._parts.ratio, AtomFlow):
-            raise InvalidInput("at t = 0 the law is the discrete mu and has no density; use t > 0, or give the source its density")
+            raise InvalidInput(
+                "at t = 0 the law is the discrete mu and has no density; use t > 0, or give the source its density"
+            )
         return time
 
     def _points(self, x: ArrayLike) -> FloatArray:
@@ -416,7 +459,9 @@ class SchrodingerBridge:
         if points.ndim == 1 and points.shape == (self.dim,):
             points = points[None, :]
         if points.ndim != 2 or points.shape[1] != self.dim:
-            raise InvalidInput(f"x has shape {np.shape(x)}; need (n, {self.dim})" + (" or (n,)" if self.dim == 1 else ""))
+            raise InvalidInput(
+                f"x has shape {np.shape(x)}; need (n, {self.dim})" + (" or (n,)" if self.dim == 1 else "")
+            )
         return points
 
     def _shape(self, values: FloatArray, x: ArrayLike) -> FloatArray:
@@ -428,8 +473,10 @@ class SchrodingerBridge:
         return values.reshape(np.shape(x))
 
     def __repr__(self) -> str:
-        return (f"SchrodingerBridge(epsilon={self.epsilon:.6g}, dim={self.dim}, mu: {self.mu.size} nodes, "
-                f"nu: {self.reconstruction.size} {'atoms' if self.atomic else 'nodes of a density'})")
+        return (
+            f"SchrodingerBridge(epsilon={self.epsilon:.6g}, dim={self.dim}, mu: {self.mu.size} nodes, "
+            f"nu: {self.reconstruction.size} {'atoms' if self.atomic else 'nodes of a density'})"
+        )
 
 
 class _Mixed(SumFlow):
@@ -440,8 +487,9 @@ class _Mixed(SumFlow):
         self.continuous = continuous
         self.coarse = continuous.coarse
 
-    def log_and_score(self, s: float, x: FloatArray, hint: FloatArray | None = None,
-                      width: float | None = None) -> tuple[FloatArray, FloatArray]:
+    def log_and_score(
+        self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         if s >= self.coarse:
             return self.continuous.nodes.log_and_score(s, x)
         return super().log_and_score(s, x, hint, width)

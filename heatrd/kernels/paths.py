@@ -1,12 +1,11 @@
 """One time step of many paths. Noise is handed in, so every kernel is deterministic.
 
-A step of a scheme is x' = x + α₀ u + α₁ u' + α₂ (x̃ − x) + σ z with control values u = u_t(x), u' = u_{t'}(x̃), a predictor x̃ and
+A step of a scheme is x' = x + α₀ u + α₁ u' + α₂ (x̃ − x) + σ z with control values u = u_t(x), u' = u_{t'}(x̃), a
+predictor x̃ and
 standard normal z; which scheme it is lies in the numbers α, σ (see `heatrd.sampler`).
 """
 
 from __future__ import annotations
-
-import numpy as np
 
 from heatrd.kernels._jit import jit
 

@@ -4,7 +4,8 @@ For atoms y_j with log-masses ℓ_j and a variance s > 0, at every point x,
 
     log Σ_j exp(ℓ_j − ‖x − y_j‖²/2s)      and      E[Y | x] = Σ_j p_j y_j,   p_j ∝ exp(ℓ_j − ‖x − y_j‖²/2s).
 
-On the line, with sorted atoms, only those are visited whose term can exceed e^−40 of the nearest atom's term: with Λ = max ℓ and the
+On the line, with sorted atoms, only those are visited whose term can exceed e^−40 of the nearest atom's term: with Λ
+= max ℓ and the
 nearest atom's exponent L, those with |x − y_j| ≤ √(2s(Λ − L + 40)).
 
 The largest exponent is taken out before anything is exponentiated, so neither s → 0 nor a far x overflows or

@@ -4,8 +4,10 @@ One axis pass takes, for every column j,
 
     out[i, j] = log Σ_k exp(H[k, j] − (x_i − y_k)²/2s)
 
-at nearly the price of a matrix product. Rows and columns are cut in blocks; within a block H is taken relative to its largest value and
-the kernel relative to the nearest pair of the two blocks, so the inner loop is multiply-and-add. A pair of blocks whose best
+at nearly the price of a matrix product. Rows and columns are cut in blocks; within a block H is taken relative to
+its largest value and
+the kernel relative to the nearest pair of the two blocks, so the inner loop is multiply-and-add. A pair of blocks
+whose best
 possible term lies more than e^−drop below a term known to be in the sum is skipped: with rough or steep H (small ε) a
 band around the transport map is all that remains. Where a sum underflows all the same, it is redone term by term.
 """
@@ -21,7 +23,8 @@ __all__ = ["axis_kernel", "log_axis_pass"]
 
 @jit
 def axis_kernel(x, y, s, block, kernel, near, far):
-    """Fill ``kernel`` (n, m) with exp(−(x−y)²/2s − near) per pair of blocks, ``near`` and ``far`` (blocks, blocks) with the extreme exponents."""
+    """Fill ``kernel`` (n, m) with exp(−(x−y)²/2s − near) per pair of blocks, ``near`` and ``far`` (blocks, blocks)
+    with the extreme exponents."""
     n, m = x.size, y.size
     for a in range(near.shape[0]):
         i0, i1 = a * block, min((a + 1) * block, n)

@@ -1,4 +1,5 @@
-"""Pictures of the stochastic reading: sample paths over the density path, terminal points over ν, the TEC terms against t."""
+"""Pictures of the stochastic reading: sample paths over the density path, terminal points over ν, the TEC terms
+against t."""
 
 from __future__ import annotations
 
@@ -69,7 +70,9 @@ def plot_terminal(ensemble: Any, ax: Any = None, *, law: Any = None, bins: int =
     if ensemble.dim > 1:
         ax.plot(end[:4000, 0], end[:4000, 1], ".", color="C0", alpha=0.3, markersize=2)
         if law is not None:
-            ax.scatter(law.points[:, 0], law.points[:, 1], s=160 * law.weights / law.weights.max(), color="C1", linewidths=0)
+            ax.scatter(
+                law.points[:, 0], law.points[:, 1], s=160 * law.weights / law.weights.max(), color="C1", linewidths=0
+            )
         ax.set_aspect("equal", adjustable="datalim")
         ax.set_xlabel("$x_1$")
         ax.set_ylabel("$x_2$")
@@ -93,7 +96,11 @@ def plot_account(account: Any, ax: Any = None) -> Any:
     account : TECAccount
         With ``times``, ``energies``, ``entropies``, ``totals``, ``optimum``.
     """
-    for values, label in ((account.energies, "energy"), (account.entropies, "entropy  $h(X_s)$"), (account.totals, "sum")):
+    for values, label in (
+        (account.energies, "energy"),
+        (account.entropies, "entropy  $h(X_s)$"),
+        (account.totals, "sum"),
+    ):
         ax.plot(account.times, values, label=label)
     ax.axhline(account.optimum, color="#777777", linewidth=0.9, dashes=(4, 2), label="optimum")
     ax.set_xlabel("s")

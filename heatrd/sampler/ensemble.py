@@ -57,7 +57,8 @@ def block_estimate(values: FloatArray, block: int) -> Estimate:
 def nearest_neighbour_entropy(points: FloatArray, neighbours: int = _NEIGHBOURS) -> FloatArray:
     """Per-point terms whose mean is the Kozachenko–Leonenko estimate of h, nats.
 
-    log(n − 1) − ψ(k) + log(volume of the unit ball) + d log(distance to the k-th neighbour); the bias vanishes as n grows for
+    log(n − 1) − ψ(k) + log(volume of the unit ball) + d log(distance to the k-th neighbour); the bias vanishes as n
+    grows for
     a smooth density. −inf where points coincide.
     """
     n, d = points.shape
@@ -71,7 +72,8 @@ def nearest_neighbour_entropy(points: FloatArray, neighbours: int = _NEIGHBOURS)
 class SampledCurve:
     """The whole rate–distortion curve from one run, inside the backward-heat class (DESIGN (5)).
 
-    X_t is the optimal reconstruction of X_0 at the channel variance εt, so at each t the run estimates one point of the curve.
+    X_t is the optimal reconstruction of X_0 at the channel variance εt, so at each t the run estimates one point of
+    the curve.
 
     Attributes
     ----------
@@ -202,5 +204,8 @@ class Ensemble:
         return plot_paths(self, ax=ax) if self.paths is not None else plot_terminal(self, ax=ax)
 
     def __repr__(self) -> str:
-        return (f"Ensemble({self.n_paths} paths, {len(self.times) - 1} steps, scheme={self.scheme!r}, epsilon={self.epsilon:.6g}, "
-                f"energy={self.energy!r}, distortion={self.distortion!r})")
+        return (
+            f"Ensemble({self.n_paths} paths, {len(self.times) - 1} steps, scheme={self.scheme!r}, "
+            f"epsilon={self.epsilon:.6g}, "
+            f"energy={self.energy!r}, distortion={self.distortion!r})"
+        )

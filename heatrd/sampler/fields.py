@@ -15,7 +15,7 @@ from heatrd.errors import InvalidInput
 from heatrd.kernels.paths import table_values
 from heatrd.laws import DiscreteLaw, as_law
 
-__all__ = ["Field", "TabulatedControl", "Tables", "as_field"]
+__all__ = ["Field", "Tables", "TabulatedControl", "as_field"]
 
 FloatArray = NDArray[np.float64]
 
@@ -92,7 +92,9 @@ class Field:
         """u_t(x), checked."""
         u = np.asarray(self.control(t, x), dtype=np.float64)
         if u.size != x.size:
-            raise InvalidInput(f"the control returned shape {u.shape} for x of shape {x.shape}; return one vector per point")
+            raise InvalidInput(
+                f"the control returned shape {u.shape} for x of shape {x.shape}; return one vector per point"
+            )
         return u.reshape(x.shape)
 
 
@@ -129,8 +131,12 @@ class Tables:
 
 def _span(field: Field) -> tuple[float, float]:
     assert field.bridge is not None
-    points = np.concatenate([field.bridge.mu.points[field.bridge.mu.weights > 1e-12, 0],
-                             field.bridge.reconstruction.points[field.bridge.reconstruction.weights > 1e-12, 0]])
+    points = np.concatenate(
+        [
+            field.bridge.mu.points[field.bridge.mu.weights > 1e-12, 0],
+            field.bridge.reconstruction.points[field.bridge.reconstruction.weights > 1e-12, 0],
+        ]
+    )
     slack = 5.0 * np.sqrt(field.epsilon)
     return float(points.min() - slack), float(points.max() + slack)
 
@@ -159,14 +165,25 @@ def as_field(control: Any, epsilon: float | None, initial: Any) -> Field:
     eps = getattr(control, "epsilon", None) if epsilon is None else epsilon
     start = getattr(control, "source", None) if initial is None else _law_of(initial)
     if not callable(steer):
-        raise InvalidInput(f"cannot steer paths by a {type(control).__name__}; pass a bridge, a heat path, or a function u(t, x)")
+        raise InvalidInput(
+            f"cannot steer paths by a {type(control).__name__}; pass a bridge, a heat path, or a function u(t, x)"
+        )
     if eps is None or not (np.isfinite(eps) and eps > 0):
         raise InvalidInput(f"epsilon = {eps}; pass epsilon=, the diffusion coefficient of dX = u dt + sqrt(epsilon) dW")
     if start is None:
-        raise InvalidInput("where do the paths start? pass initial=, a source, a discrete law, or an array of points (n, d)")
+        raise InvalidInput(
+            "where do the paths start? pass initial=, a source, a discrete law, or an array of points (n, d)"
+        )
     dim = start.shape[1] if isinstance(start, np.ndarray) else int(start.dim)
-    return Field(steer, float(eps), dim, None, start, _log_density_of(control) if initial is None else None,
-                 hasattr(control, "reconstruction"))
+    return Field(
+        steer,
+        float(eps),
+        dim,
+        None,
+        start,
+        _log_density_of(control) if initial is None else None,
+        hasattr(control, "reconstruction"),
+    )
 
 
 def _law_of(initial: Any) -> Any:
@@ -184,7 +201,9 @@ def _law_of(initial: Any) -> Any:
 def _points_and_weights(initial: Any) -> tuple[Any, Any]:
     if hasattr(initial, "points"):
         return initial.points, getattr(initial, "weights", None)
-    raise InvalidInput(f"initial is a {type(initial).__name__}; pass a source, a discrete law, or an array of points (n, d)")
+    raise InvalidInput(
+        f"initial is a {type(initial).__name__}; pass a source, a discrete law, or an array of points (n, d)"
+    )
 
 
 def _log_density_of(control: Any) -> Callable[[float, FloatArray], FloatArray] | None:

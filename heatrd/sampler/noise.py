@@ -1,8 +1,11 @@
 """Random numbers for paths: plain, antithetic, quasi-random; per chunk of paths, so that threads do not matter.
 
-A chunk asks its stream for uniforms (start point, terminal atom) and then for standard normals step by step. Antithetic paths come in
-neighbouring pairs (z, −z), (u, 1 − u). Quasi-random paths are the points of one scrambled Sobol sequence per chunk; its first
-coordinates, which are the most even, go to the start point, the terminal point and the coarse shape of the Brownian path
+A chunk asks its stream for uniforms (start point, terminal atom) and then for standard normals step by step.
+Antithetic paths come in
+neighbouring pairs (z, −z), (u, 1 − u). Quasi-random paths are the points of one scrambled Sobol sequence per chunk;
+its first
+coordinates, which are the most even, go to the start point, the terminal point and the coarse shape of the Brownian
+path
 (Lévy's midpoint construction). Independent scramblings of the chunks give honest standard errors.
 """
 

@@ -1,17 +1,23 @@
 """Paths of dX = u dt + √ε dW on a time grid t_0 < … < t_K.
 
-With Δ = t' − t, p = 1 − t, q = 1 − t', standard normal z and b = x + p u (for a bridge the posterior mean E[X_1 | X_t = x]):
+With Δ = t' − t, p = 1 − t, q = 1 − t', standard normal z and b = x + p u (for a bridge the posterior mean E[X_1 |
+X_t = x]):
 
 - ``exact`` (bridges): draw X_1 given X_0 from the optimal coupling, then a Brownian bridge,
   x' = x + (Δ/p)(X_1 − x) + √(εΔq/p) z. The law of the path at the grid times is exact for every grid.
-- ``euler``: x' = x + Δu + √(εΔ) z. Weak and strong order 1 (additive noise). The energy Σ‖u‖²Δ/2ε is exactly the relative entropy of
+- ``euler``: x' = x + Δu + √(εΔ) z. Weak and strong order 1 (additive noise). The energy Σ‖u‖²Δ/2ε is exactly the
+  relative entropy of
   the discrete chain to its Brownian reference, so energy + entropy bounds the optimum from above even at coarse steps.
-- ``exponential``: b frozen over the step, the linear rest solved: x' = x + Δu + √(εΔq/p) z. Order 1, stable up to t = 1, where it lands
+- ``exponential``: b frozen over the step, the linear rest solved: x' = x + Δu + √(εΔq/p) z. Order 1, stable up to t
+  = 1, where it lands
   on b.
-- ``heun``: predictor x̃ and corrector. Where u stays smooth, x' = x + Δ(u + u'(x̃))/2 + √(εΔ) z: weak order 2. Where ν has atoms,
-  the same with b linear in time over the step, x' = x + w₀(b − x) + w₁(b' − x) + √(εΔq/p) z, w₁ = 1 − (q/Δ) log(p/q), w₀ = Δ/p − w₁; the last step lands on an atom.
+- ``heun``: predictor x̃ and corrector. Where u stays smooth, x' = x + Δ(u + u'(x̃))/2 + √(εΔ) z: weak order 2. Where
+  ν has atoms,
+  the same with b linear in time over the step, x' = x + w₀(b − x) + w₁(b' − x) + √(εΔq/p) z, w₁ = 1 − (q/Δ)
+  log(p/q), w₀ = Δ/p − w₁; the last step lands on an atom.
 
-Paths are cut in chunks with generators of their own, spawned from the caller's; chunks run in threads, and the result does not depend on how many.
+Paths are cut in chunks with generators of their own, spawned from the caller's; chunks run in threads, and the
+result does not depend on how many.
 """
 
 from __future__ import annotations
@@ -90,10 +96,12 @@ def sample(
     curve : bool
         Collect `SampledCurve` along the way (meaningful inside the backward-heat class).
     antithetic, quasi : bool
-        Mirrored pairs of paths; or 16 independently scrambled Sobol sequences. Starts are then drawn from the source's quadrature
+        Mirrored pairs of paths; or 16 independently scrambled Sobol sequences. Starts are then drawn from the
+        source's quadrature
         nodes by inversion.
     table : bool or int, optional
-        On the line: tabulate a bridge's control (on that many points) before running. By default when there are many paths.
+        On the line: tabulate a bridge's control (on that many points) before running. By default when there are many
+        paths.
     threads : int, optional
         All processors for the package's own controls, one for foreign functions.
 
@@ -115,7 +123,10 @@ def sample(
     generators = np.random.default_rng(rng).spawn(len(plan.chunks))
     workers = threads or (len(os.sched_getaffinity(0)) if field.parallel else 1)
     out = _Arrays.empty(plan)
-    jobs = [partial(_run_chunk, plan, first, last, child, out) for (first, last), child in zip(plan.chunks, generators, strict=True)]
+    jobs = [
+        partial(_run_chunk, plan, first, last, child, out)
+        for (first, last), child in zip(plan.chunks, generators, strict=True)
+    ]
     if workers == 1 or len(jobs) == 1:
         for job in jobs:
             job()
@@ -142,8 +153,18 @@ class _Plan:
     chunks: list[tuple[int, int]]
 
     @classmethod
-    def make(cls, field: Field, grid: FloatArray, n: int, scheme: str, save: Any, curve: bool, antithetic: bool, quasi: bool,
-             table: bool | int | None) -> _Plan:
+    def make(
+        cls,
+        field: Field,
+        grid: FloatArray,
+        n: int,
+        scheme: str,
+        save: Any,
+        curve: bool,
+        antithetic: bool,
+        quasi: bool,
+        table: bool | int | None,
+    ) -> _Plan:
         if n < 1:
             raise InvalidInput(f"n_paths = {n}; need at least one path")
         if antithetic and quasi:
@@ -151,15 +172,27 @@ class _Plan:
         if antithetic and n % 2:
             raise InvalidInput(f"n_paths = {n}; antithetic paths come in pairs, need an even number")
         if quasi and n % _REPLICATES:
-            raise InvalidInput(f"n_paths = {n}; quasi-random paths come in {_REPLICATES} replicates, need a multiple of it")
+            raise InvalidInput(
+                f"n_paths = {n}; quasi-random paths come in {_REPLICATES} replicates, need a multiple of it"
+            )
         block = 2 if antithetic else n // _REPLICATES if quasi else 1
         size = block if quasi else _CHUNK
         chunks = [(i, min(i + size, n)) for i in range(0, n, size)]
         stream = Antithetic if antithetic else Quasi if quasi else Plain
         saved = _saved_indices(save, grid)
         _check_memory(n, field.dim, saved, len(grid), size if quasi else 0)
-        return cls(field, grid, n, _scheme(scheme, field), saved, _curve_indices(grid) if curve else None, block, stream,
-                   _tables(field, grid, n, table), chunks)
+        return cls(
+            field,
+            grid,
+            n,
+            _scheme(scheme, field),
+            saved,
+            _curve_indices(grid) if curve else None,
+            block,
+            stream,
+            _tables(field, grid, n, table),
+            chunks,
+        )
 
     @property
     def horizon(self) -> int:
@@ -206,8 +239,11 @@ def _run_chunk(plan: _Plan, first: int, last: int, rng: np.random.Generator, out
         step(k, x, noise, energy)
         recorder.at(k + 1, x, energy)
     if not np.isfinite(x).all():
-        raise InvalidInput("paths ran to NaN or infinity: the control is not finite up to the last time; use until < 1, smaller steps, "
-                           "or scheme='exponential'")
+        raise InvalidInput(
+            "paths ran to NaN or infinity: the control is not finite up to the last time; use until < 1, "
+            "smaller steps, "
+            "or scheme='exponential'"
+        )
     out.terminal[first:last] = x
 
 
@@ -217,7 +253,12 @@ def _start(plan: _Plan, uniform: FloatArray, rng: np.random.Generator, first: in
     if isinstance(law, np.ndarray):
         return law[np.arange(first, last) % len(law)].copy()
     smooth = plan.stream is not Plain
-    if smooth and plan.field.bridge is not None and not isinstance(law, DiscreteLaw) and law is plan.field.bridge.source:
+    if (
+        smooth
+        and plan.field.bridge is not None
+        and not isinstance(law, DiscreteLaw)
+        and law is plan.field.bridge.source
+    ):
         law = plan.field.bridge.mu
     if isinstance(law, DiscreteLaw):
         order = np.lexsort(law.points.T[::-1])
@@ -268,7 +309,17 @@ def _euler_stepper(plan: _Plan) -> Stepper:
         variance = field.epsilon * delta * (q / p if plan.scheme == "exponential" else 1.0)
         weight = delta / (2 * field.epsilon) if k < plan.horizon else 0.0
         if tables is not None:
-            table_step(x[:, 0], tables.values[k], tables.low, tables.per_cell, delta, np.sqrt(variance), noise[:, 0], weight, energy)
+            table_step(
+                x[:, 0],
+                tables.values[k],
+                tables.low,
+                tables.per_cell,
+                delta,
+                np.sqrt(variance),
+                noise[:, 0],
+                weight,
+                energy,
+            )
         else:
             predict(x, field.values(float(times[k]), x), delta, np.sqrt(variance), noise, weight, energy)
 
@@ -343,11 +394,21 @@ def _collect(plan: _Plan, out: _Arrays, start: float) -> Ensemble:
     field, end = plan.field, float(plan.times[-1])
     exact = plan.scheme == "exact" and field.log_density is not None and not plan.lands_on_atoms
     return Ensemble(
-        epsilon=field.epsilon, scheme=plan.scheme, times=plan.times, initial=out.initial, terminal=out.terminal, energies=out.energies,
-        energy_horizon=float(plan.times[plan.horizon]), block=plan.block,
-        saved_times=None if plan.saved is None else plan.times[plan.saved], paths=out.paths, curve=_curve(plan, out),
-        atomic=plan.lands_on_atoms, seconds=time.perf_counter() - start,
-        terminal_log_density=partial(field.log_density, end) if exact and field.log_density is not None else None)
+        epsilon=field.epsilon,
+        scheme=plan.scheme,
+        times=plan.times,
+        initial=out.initial,
+        terminal=out.terminal,
+        energies=out.energies,
+        energy_horizon=float(plan.times[plan.horizon]),
+        block=plan.block,
+        saved_times=None if plan.saved is None else plan.times[plan.saved],
+        paths=out.paths,
+        curve=_curve(plan, out),
+        atomic=plan.lands_on_atoms,
+        seconds=time.perf_counter() - start,
+        terminal_log_density=partial(field.log_density, end) if exact and field.log_density is not None else None,
+    )
 
 
 def _curve(plan: _Plan, out: _Arrays) -> SampledCurve | None:
@@ -372,7 +433,9 @@ def _time_grid(n_steps: int, until: float, times: ArrayLike | None) -> FloatArra
         return np.linspace(0.0, float(until), int(n_steps) + 1)
     grid = np.asarray(times, dtype=np.float64)
     if grid.ndim != 1 or grid.size < 2 or grid[0] != 0 or not grid[-1] <= 1 or not (np.diff(grid) > 0).all():
-        raise InvalidInput("times must increase from 0 to at most 1; got " + np.array2string(grid, threshold=8, precision=4))
+        raise InvalidInput(
+            "times must increase from 0 to at most 1; got " + np.array2string(grid, threshold=8, precision=4)
+        )
     return grid
 
 
@@ -402,8 +465,10 @@ def _curve_indices(grid: FloatArray) -> NDArray[np.intp]:
 def _check_memory(n: int, dim: int, saved: NDArray[np.intp] | None, count: int, replicate: int) -> None:
     doubles = n * (2 * dim + 1) + (0 if saved is None else n * len(saved) * dim) + 4 * replicate * count * dim
     if 8 * doubles > _MEMORY:
-        raise TooLarge(f"{n} paths would take {8 * doubles / 2**30:.1f} GiB; save fewer times, or sample in several runs",
-                       int(n * _MEMORY / (8 * doubles)))
+        raise TooLarge(
+            f"{n} paths would take {8 * doubles / 2**30:.1f} GiB; save fewer times, or sample in several runs",
+            int(n * _MEMORY / (8 * doubles)),
+        )
 
 
 def _tables(field: Field, grid: FloatArray, n: int, table: bool | int | None) -> Tables | None:

@@ -72,8 +72,11 @@ class Marginal:
 
     def same_as(self, other: Marginal) -> bool:
         """Whether both are the same law written the same way."""
-        return (self.shape == other.shape and np.array_equal(self.points, other.points)
-                and np.array_equal(self.weights, other.weights))
+        return (
+            self.shape == other.shape
+            and np.array_equal(self.points, other.points)
+            and np.array_equal(self.weights, other.weights)
+        )
 
 
 def as_marginal(obj: Any, what: str, epsilon: float = 1.0) -> Marginal:
@@ -82,7 +85,8 @@ def as_marginal(obj: Any, what: str, epsilon: float = 1.0) -> Marginal:
     Parameters
     ----------
     obj : DiscreteLaw, Source, (points, weights), (axes, weights), or array of points
-        Points have shape (n,) or (n, d). A grid is a `heatrd.grids.Grid`, or a tuple or list of 1-D axes, with weights of the grid's shape.
+        Points have shape (n,) or (n, d). A grid is a `heatrd.grids.Grid`, or a tuple or list of 1-D axes, with
+        weights of the grid's shape.
         A source with a density is replaced by its quadrature nodes for ``epsilon``.
     what : str
         Its name in messages.
@@ -112,8 +116,10 @@ def check_masses(mu: Marginal, nu: Marginal) -> None:
     if mu.dim != nu.dim:
         raise InvalidInput(f"mu lives in R^{mu.dim}, nu in R^{nu.dim}; give marginals on the same space")
     if not math.isclose(mu.mass, nu.mass, rel_tol=1e-9):
-        raise InvalidInput(f"mu has mass {mu.mass:.12g}, nu has mass {nu.mass:.12g}; balanced transport needs equal "
-                           "masses: normalise both (heatrd.as_law does)")
+        raise InvalidInput(
+            f"mu has mass {mu.mass:.12g}, nu has mass {nu.mass:.12g}; balanced transport needs equal "
+            "masses: normalise both (heatrd.as_law does)"
+        )
 
 
 def _looks_like_axes(place: Any, weights: Any) -> bool:
@@ -137,7 +143,9 @@ def _from_grid(axes: Sequence[Any], weights: Any, what: str) -> Marginal:
     w = np.array(weights, dtype=np.float64)
     shape = tuple(axis.size for axis in arrays)
     if w.shape != shape:
-        raise InvalidInput(f"{what}: weights have shape {w.shape}, the grid has shape {shape}; give one weight per cell")
+        raise InvalidInput(
+            f"{what}: weights have shape {w.shape}, the grid has shape {shape}; give one weight per cell"
+        )
     if not np.isfinite(w).all() or (w < 0).any():
         raise InvalidInput(f"{what}: weights must be finite and non-negative; NaN, inf or a negative value was given")
     mass = float(w.sum())

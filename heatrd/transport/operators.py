@@ -5,10 +5,12 @@
 
 Three ways, one interface:
 
-- `DenseKernel` keeps exp(F + G − C/ε) for reference potentials (F, G) and multiplies by what changed since; when the change grows large
+- `DenseKernel` keeps exp(F + G − C/ε) for reference potentials (F, G) and multiplies by what changed since; when the
+  change grows large
   it is absorbed into the references. Cost: one matrix–vector product.
 - `StreamKernel` never forms the matrix: term by term, for point clouds whose matrix would not fit.
-- `GridKernel` works axis by axis: matrix products while everything stays within the range of doubles, blocked log-domain passes that
+- `GridKernel` works axis by axis: matrix products while everything stays within the range of doubles, blocked
+  log-domain passes that
   drop all but a band beyond that (`heatrd.kernels.sinkhorn`). A 512² grid needs two passes with 512 × 512 matrices.
 """
 
@@ -205,7 +207,9 @@ def half_squared_cost(x: FloatArray, y: FloatArray) -> FloatArray:
     return cost
 
 
-def make_kernel(mu: Marginal, nu: Marginal, epsilon: float, *, dense_limit: int, previous: Kernel | None = None) -> Kernel:
+def make_kernel(
+    mu: Marginal, nu: Marginal, epsilon: float, *, dense_limit: int, previous: Kernel | None = None
+) -> Kernel:
     """Choose the operator: grids by axes, small clouds by a matrix, large ones by streaming."""
     if mu.axes is not None and nu.axes is not None and min(mu.size, nu.size) > 1 and mu.dim > 1:
         return GridKernel(mu, nu, epsilon)

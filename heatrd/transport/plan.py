@@ -87,8 +87,11 @@ class TransportPlan:
         """
         a, b = self.source_marginal, self.target_marginal
         if a.size * b.size > self.dense_limit:
-            raise TooLarge(f"the coupling has {a.size} × {b.size} entries, the limit is {self.dense_limit}; "
-                           "use .barycentric_map() or .cost, or raise dense_limit in sinkhorn()", self.dense_limit)
+            raise TooLarge(
+                f"the coupling has {a.size} × {b.size} entries, the limit is {self.dense_limit}; "
+                "use .barycentric_map() or .cost, or raise dense_limit in sinkhorn()",
+                self.dense_limit,
+            )
         exponent = (self.f.reshape(-1, 1) + self.g.ravel() - half_squared_cost(a.points, b.points)) / self.epsilon
         return np.asarray(a.weights.reshape(-1, 1) * b.weights.ravel() * np.exp(exponent))
 
@@ -101,7 +104,9 @@ class TransportPlan:
         centre = a.weights.ravel() @ a.points
         x, y = a.points - centre, b.points - centre
         cross = np.sum((self.barycentric_map() - centre) * x, axis=1)
-        return float(a.weights.ravel() @ (0.5 * (x**2).sum(axis=1) - cross) + b.weights.ravel() @ (0.5 * (y**2).sum(axis=1)))
+        return float(
+            a.weights.ravel() @ (0.5 * (x**2).sum(axis=1) - cross) + b.weights.ravel() @ (0.5 * (y**2).sum(axis=1))
+        )
 
     @property
     def distortion(self) -> float:
@@ -133,7 +138,7 @@ class TransportPlan:
         points = self.source_marginal.points if x is None else np.asarray(x, dtype=np.float64)
         points = points[:, None] if points.ndim == 1 else points
         if points.ndim != 2 or points.shape[1] != b.dim:
-            raise InvalidInput(f"x has shape {np.shape(x)}; need (k, {b.dim})")
+            raise InvalidInput(f"x has shape {points.shape}; need (k, {b.dim})")
         log_sum, mean = np.empty(len(points)), np.empty(points.shape)
         log_mixture(np.ascontiguousarray(points), b.points, h.ravel(), self.epsilon, log_sum, mean)
         return mean
@@ -168,5 +173,7 @@ class TransportPlan:
 
 
 def _summary(plan: Any) -> str:
-    return (f"TransportPlan(epsilon={plan.epsilon:.6g}, value={plan.value:.12g}, marginal_error={plan.marginal_error:.2g}, "
-            f"{plan.source_marginal.size} × {plan.target_marginal.size}, {plan.iterations} sweeps, {plan.seconds:.3g} s)")
+    return (
+        f"TransportPlan(epsilon={plan.epsilon:.6g}, value={plan.value:.12g}, marginal_error={plan.marginal_error:.2g}, "
+        f"{plan.source_marginal.size} × {plan.target_marginal.size}, {plan.iterations} sweeps, {plan.seconds:.3g} s)"
+    )

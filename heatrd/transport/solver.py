@@ -4,17 +4,22 @@ With cost C(x, y) = ½‖x − y‖² and regularisation ε the optimal coupling
 
     π_ij = a_i b_j exp((f_i + g_j − C_ij)/ε),
 
-and Sinkhorn alternates f = −ε log Σ_j b_j e^{(g_j − C_ij)/ε} (rows exact), g = −ε log Σ_i a_i e^{(f_i − C_ij)/ε} (columns exact). Seen as a map
-γ ↦ T(γ), γ = g/ε, it is a contraction with fixed point the dual optimum; T(γ) − γ = −log of the ratio of column sums to b, so each sweep tells
+and Sinkhorn alternates f = −ε log Σ_j b_j e^{(g_j − C_ij)/ε} (rows exact), g = −ε log Σ_i a_i e^{(f_i − C_ij)/ε}
+(columns exact). Seen as a map
+γ ↦ T(γ), γ = g/ε, it is a contraction with fixed point the dual optimum; T(γ) − γ = −log of the ratio of column sums
+to b, so each sweep tells
 its own marginal error. It is made fast and safe by
 
 - annealing: solve at larger ε first and keep the potentials in units of the cost;
-- Anderson mixing of the last sweeps (or over-relaxation), accepted only while the marginal error behaves, else a plain sweep, which
+- Anderson mixing of the last sweeps (or over-relaxation), accepted only while the marginal error behaves, else a
+  plain sweep, which
   never increases the dual gap;
-- Newton on the semi-dual where the matrix is small: its Hessian diag(col) − Pᵀ diag(1/a) P is a graph Laplacian; steps are damped,
+- Newton on the semi-dual where the matrix is small: its Hessian diag(col) − Pᵀ diag(1/a) P is a graph Laplacian;
+  steps are damped,
   and a step that does not reduce the error is dropped for a sweep.
 
-Reference: Cuturi, NeurIPS 2013; Schmitzer, SIAM J. Sci. Comput. 41 (2019) A1443; Walker & Ni, SIAM J. Numer. Anal. 49 (2011) 1715.
+Reference: Cuturi, NeurIPS 2013; Schmitzer, SIAM J. Sci. Comput. 41 (2019) A1443; Walker & Ni, SIAM J. Numer. Anal.
+49 (2011) 1715.
 """
 
 from __future__ import annotations
@@ -72,7 +77,8 @@ def sinkhorn(
     annealing : float
         Factor between successive ε on the way down; 1 starts at ``epsilon`` at once.
     dense_limit : int
-        Most entries of a matrix of pairs that may be held; larger clouds are streamed. Grids in two and three dimensions never need one.
+        Most entries of a matrix of pairs that may be held; larger clouds are streamed. Grids in two and three
+        dimensions never need one.
 
     Returns
     -------
@@ -96,15 +102,24 @@ def sinkhorn(
         state.rescale(level)
         kernel = make_kernel(live_a, live_b, level, dense_limit=dense_limit, previous=kernel)
         last = level == schedule[-1]
-        _solve_level(state, kernel, tol if last else _COARSE_ERROR, max_iterations if last else _COARSE_SWEEPS,
-                     acceleration, max_iterations)
+        _solve_level(
+            state,
+            kernel,
+            tol if last else _COARSE_ERROR,
+            max_iterations if last else _COARSE_SWEEPS,
+            acceleration,
+            max_iterations,
+        )
     assert kernel is not None
     plan = _finish(state, kernel, a, b, dense_limit, start)
     if not plan.column_error <= tol:
         floor = 4e-16 * float(np.abs(state.gamma).max())
         raise NotConverged(
-            f"marginal error {plan.column_error:.3g} after {plan.iterations} sweeps, {tol:.3g} was asked; raise max_iterations, "
-            f"epsilon or tol (rounding of the potentials alone allows about {floor:.1g})", plan)
+            f"marginal error {plan.column_error:.3g} after {plan.iterations} sweeps, {tol:.3g} was asked; "
+            f"raise max_iterations, "
+            f"epsilon or tol (rounding of the potentials alone allows about {floor:.1g})",
+            plan,
+        )
     return plan
 
 
@@ -153,8 +168,11 @@ def _sweep(state: _State, kernel: Kernel, gamma: FloatArray) -> tuple[FloatArray
 
 def _solve_level(state: _State, kernel: Kernel, tol: float, limit: int, acceleration: str, total: int) -> None:
     """Iterate at one ε until the marginal error is below ``tol`` or the sweeps run out."""
-    newton = acceleration in ("auto", "newton") and isinstance(kernel, DenseKernel) and (
-        min(state.mu.size, state.nu.size) <= _NEWTON_SIDE)
+    newton = (
+        acceleration in ("auto", "newton")
+        and isinstance(kernel, DenseKernel)
+        and (min(state.mu.size, state.nu.size) <= _NEWTON_SIDE)
+    )
     mixer = _mixer(acceleration, state.nu)
     end = min(state.sweeps + limit, total)
     phi, image, error = _sweep(state, kernel, state.gamma)
@@ -257,8 +275,9 @@ def _mixer(acceleration: str, nu: Marginal) -> Any:
     return _OverRelaxation(nu.weights) if acceleration == "over-relaxation" else _Anderson(nu.weights)
 
 
-def _newton(state: _State, kernel: DenseKernel, phi: FloatArray,
-            error: float) -> tuple[FloatArray, FloatArray, float] | None:
+def _newton(
+    state: _State, kernel: DenseKernel, phi: FloatArray, error: float
+) -> tuple[FloatArray, FloatArray, float] | None:
     """One damped Newton step on the semi-dual; None when no step reduces the error."""
     mu, nu = state.mu, state.nu
     gamma = state.gamma.ravel()
@@ -279,7 +298,8 @@ def _newton(state: _State, kernel: DenseKernel, phi: FloatArray,
 def _newton_direction(plan: FloatArray, b: FloatArray) -> FloatArray | None:
     """Solve the Newton system for γ, on the smaller side of the plan.
 
-    With column sums c and row sums r, (diag c − Pᵀ diag(1/r) P) δ = b − c. When there are fewer rows than columns, eliminate δ:
+    With column sums c and row sums r, (diag c − Pᵀ diag(1/r) P) δ = b − c. When there are fewer rows than columns,
+    eliminate δ:
     δ = (b − c)/c + diag(1/c) Pᵀ η with (diag r − P diag(1/c) Pᵀ) η = P ((b − c)/c).
     """
     r, c = plan.sum(axis=1), plan.sum(axis=0)
@@ -371,6 +391,17 @@ def _finish(state: _State, kernel: Kernel, mu: Marginal, nu: Marginal, dense_lim
         full[nu.weights > 0] = gamma
         gamma = full
     return TransportPlan(
-        source_marginal=mu, target_marginal=nu, epsilon=state.epsilon, f=state.epsilon * phi, g=state.epsilon * gamma, value=value,
-        row_error=row_error, column_error=column_error, iterations=state.sweeps, newton_steps=state.newton_steps,
-        kernel=type(kernel).__name__, seconds=time.perf_counter() - start, dense_limit=dense_limit)
+        source_marginal=mu,
+        target_marginal=nu,
+        epsilon=state.epsilon,
+        f=state.epsilon * phi,
+        g=state.epsilon * gamma,
+        value=value,
+        row_error=row_error,
+        column_error=column_error,
+        iterations=state.sweeps,
+        newton_steps=state.newton_steps,
+        kernel=type(kernel).__name__,
+        seconds=time.perf_counter() - start,
+        dense_limit=dense_limit,
+    )

@@ -43,13 +43,22 @@ def parts(smoke: bool) -> Iterator[dict[str, Any]]:
     simulated(bridge, 20_000, 4, "euler", 1)
     pairs = [(normals(paths * steps), simulated(bridge, paths, steps, "euler", 1)) for _ in range(repeats)]
     draw, run_ = min(p[0] for p in pairs), min(p[1] for p in pairs)
-    yield {"claim": "throughput over that of the normals alone, one thread", "expected": "≥ 0.5", "measured": draw / run_, "passed": draw / run_ >= 0.5,
-           "data": {"normals_s": draw, "run_s": run_, "paths": paths, "steps": steps}}
+    yield {
+        "claim": "throughput over that of the normals alone, one thread",
+        "expected": "≥ 0.5",
+        "measured": draw / run_,
+        "passed": draw / run_ >= 0.5,
+        "data": {"normals_s": draw, "run_s": run_, "paths": paths, "steps": steps},
+    }
     for scheme in ("euler", "exact"):
         seconds = simulated(bridge, paths, steps, scheme, None)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        yield {"claim": f"{paths:,} paths × {steps} steps, {scheme}", "expected": "≤ 20 s and ≤ 1 GiB", "measured": [seconds, peak],
-               "passed": seconds <= 20 and peak <= 1}
+        yield {
+            "claim": f"{paths:,} paths × {steps} steps, {scheme}",
+            "expected": "≤ 20 s and ≤ 1 GiB",
+            "measured": [seconds, peak],
+            "passed": seconds <= 20 and peak <= 1,
+        }
 
 
 def run(smoke: bool = False) -> list[dict[str, Any]]:
@@ -59,4 +68,13 @@ def run(smoke: bool = False) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     for found in parts("--smoke" in sys.argv):
-        print("pass" if found["passed"] else "FAIL", found["claim"], "|", found["expected"], "|", found["measured"], found.get("data", ""), flush=True)
+        print(
+            "pass" if found["passed"] else "FAIL",
+            found["claim"],
+            "|",
+            found["expected"],
+            "|",
+            found["measured"],
+            found.get("data", ""),
+            flush=True,
+        )

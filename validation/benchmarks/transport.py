@@ -1,7 +1,9 @@
 """Time of `heatrd.sinkhorn` beside POT's on 2-D grids, at equal marginal error.
 
-POT is given its stabilised-free dense solver `ot.sinkhorn` on the matrix of all pairs (its fastest general one); the marginal error it
-reaches is then asked of heatrd. Peer times are extrapolated from nothing: both run to the end in the same process, in one thread.
+POT is given its stabilised-free dense solver `ot.sinkhorn` on the matrix of all pairs (its fastest general one); the
+marginal error it
+reaches is then asked of heatrd. Peer times are extrapolated from nothing: both run to the end in the same process,
+in one thread.
 ``python -m validation.benchmarks.transport [--smoke]``.
 """
 
@@ -53,8 +55,13 @@ def beside_pot(n: int, eps: float, tol: float) -> dict[str, Any]:
     del plan, cost
     sinkhorn(bumps(16, 1), bumps(16, 2), eps)  # compile
     ours = min(timed(mu, nu, eps, error) for _ in range(3))
-    return {"claim": f"{n}² grid, ε = {eps}: time of POT over ours at marginal error {error:.1e}", "expected": "≥ 5", "measured": peer / ours,
-            "passed": peer / ours >= 5, "data": {"ours_s": ours, "pot_s": peer, "pot_sweeps": int(log.get("niter", -1))}}
+    return {
+        "claim": f"{n}² grid, ε = {eps}: time of POT over ours at marginal error {error:.1e}",
+        "expected": "≥ 5",
+        "measured": peer / ours,
+        "passed": peer / ours >= 5,
+        "data": {"ours_s": ours, "pot_s": peer, "pot_sweeps": int(log.get("niter", -1))},
+    }
 
 
 def timed(mu: Any, nu: Any, eps: float, tol: float) -> float:
@@ -72,8 +79,13 @@ def alone(n: int, eps: float) -> dict[str, Any]:
     except NotConverged as error:
         plan = error.result
     seconds = time.perf_counter() - start
-    return {"claim": f"{n}² grid, ε = {eps}, without an {n * n:,}² matrix", "expected": "marginal error ≤ 1e-9", "measured": plan.marginal_error,
-            "passed": plan.marginal_error <= 1e-9, "data": {"seconds": seconds, "sweeps": plan.iterations}}
+    return {
+        "claim": f"{n}² grid, ε = {eps}, without an {n * n:,}² matrix",
+        "expected": "marginal error ≤ 1e-9",
+        "measured": plan.marginal_error,
+        "passed": plan.marginal_error <= 1e-9,
+        "data": {"seconds": seconds, "sweeps": plan.iterations},
+    }
 
 
 def parts(smoke: bool) -> Iterator[dict[str, Any]]:
@@ -94,4 +106,13 @@ def run(smoke: bool = False) -> list[dict[str, Any]]:
 
 if __name__ == "__main__":
     for found in parts("--smoke" in sys.argv):
-        print("pass" if found["passed"] else "FAIL", found["claim"], "|", found["expected"], "|", found["measured"], found["data"], flush=True)
+        print(
+            "pass" if found["passed"] else "FAIL",
+            found["claim"],
+            "|",
+            found["expected"],
+            "|",
+            found["measured"],
+            found["data"],
+            flush=True,
+        )
