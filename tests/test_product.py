@@ -30,8 +30,11 @@ def test_gaussian_reverse_water_filling(seed, log_epsilon):
     rate, distortion = water_filling(values, epsilon)
     assert certificate.gap <= 1e-8
     assert certificate.distortion == pytest.approx(distortion, rel=1e-6)
-    assert certificate.rate_lower - 1e-9 <= rate <= certificate.rate + 1e-9 + abs(
-        certificate.distortion - distortion) / (2 * epsilon)
+    assert (
+        certificate.rate_lower - 1e-9
+        <= rate
+        <= certificate.rate + 1e-9 + abs(certificate.distortion - distortion) / (2 * epsilon)
+    )
     if epsilon < values[0] * 0.999:
         assert regime == "backward-heat"
     if epsilon > values[-1] * 1.001:

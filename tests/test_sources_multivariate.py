@@ -7,16 +7,53 @@ from scipy import stats
 from heatrd.errors import InvalidInput
 from heatrd.quadrature.space import space_nodes
 from heatrd.sources import (
-    Ball, Banana, Box, Checkerboard, Disc, Gaussian, GaussianMixture, IsotropicLaplace, IsotropicT, Laplace,
-    LaplaceProduct, MultivariateT, NoisySphere, Pinwheel, Polygon, Product, Sphere, Spirals, Square, TwoMoons, Uniform,
-    as_source, source_names,
+    Ball,
+    Banana,
+    Box,
+    Checkerboard,
+    Disc,
+    Gaussian,
+    GaussianMixture,
+    IsotropicLaplace,
+    IsotropicT,
+    Laplace,
+    LaplaceProduct,
+    MultivariateT,
+    NoisySphere,
+    Pinwheel,
+    Polygon,
+    Product,
+    Sphere,
+    Spirals,
+    Square,
+    TwoMoons,
+    Uniform,
+    as_source,
+    source_names,
 )
 
 SOURCES = [
-    Box(), Square(3.0), LaplaceProduct([1.0, 0.5]), Polygon(), Polygon([[0, 0], [2, 0], [2, 2], [1, 0.5], [0, 2]]),
-    Checkerboard(), TwoMoons(), TwoMoons(0.0), Spirals(), Banana(), Banana(-1.0, 2.0, 0.3), Pinwheel(), Disc(),
-    Ball(3, 2.0, [1.0, 0.0, 0.0]), NoisySphere(2), NoisySphere(3, 1.0, 0.2), IsotropicLaplace(2), Sphere(2), Sphere(3),
-    Product([Uniform(-1, 1), Laplace()]), GaussianMixture([0.5, 0.5], [[0, 0], [1, 0]], [np.eye(2), 0.3 * np.eye(2)]),
+    Box(),
+    Square(3.0),
+    LaplaceProduct([1.0, 0.5]),
+    Polygon(),
+    Polygon([[0, 0], [2, 0], [2, 2], [1, 0.5], [0, 2]]),
+    Checkerboard(),
+    TwoMoons(),
+    TwoMoons(0.0),
+    Spirals(),
+    Banana(),
+    Banana(-1.0, 2.0, 0.3),
+    Pinwheel(),
+    Disc(),
+    Ball(3, 2.0, [1.0, 0.0, 0.0]),
+    NoisySphere(2),
+    NoisySphere(3, 1.0, 0.2),
+    IsotropicLaplace(2),
+    Sphere(2),
+    Sphere(3),
+    Product([Uniform(-1, 1), Laplace()]),
+    GaussianMixture([0.5, 0.5], [[0, 0], [1, 0]], [np.eye(2), 0.3 * np.eye(2)]),
 ]
 
 
@@ -51,7 +88,8 @@ def test_samples_have_the_declared_moments(source):
 
 
 @pytest.mark.parametrize(
-    "source", [TwoMoons(0.3), Spirals(2, 0.7, 1.0, 0.3), Banana(), Pinwheel(3), NoisySphere(2, 1.0, 0.4), MultivariateT(8.0)],
+    "source",
+    [TwoMoons(0.3), Spirals(2, 0.7, 1.0, 0.3), Banana(), Pinwheel(3), NoisySphere(2, 1.0, 0.4), MultivariateT(8.0)],
     ids=lambda s: s.name,
 )
 def test_density_integrates_to_one_by_another_rule(source):
@@ -61,12 +99,16 @@ def test_density_integrates_to_one_by_another_rule(source):
     assert total == pytest.approx(1, abs=2e-5 if source.name == "multivariate-t" else 1e-7)
 
 
-@pytest.mark.parametrize("source", [TwoMoons(0.3), Spirals(noise=0.2), NoisySphere(2, 1.0, 0.4), NoisySphere(3, 1.0, 0.4)])
+@pytest.mark.parametrize(
+    "source", [TwoMoons(0.3), Spirals(noise=0.2), NoisySphere(2, 1.0, 0.4), NoisySphere(3, 1.0, 0.4)]
+)
 def test_deblurred_law_blurs_back(source):
     critical = source.critical_epsilon()
     epsilon = 0.6 * critical
     inner = source.deblurred(epsilon)
-    np.testing.assert_allclose(inner.covariance + epsilon * np.eye(source.dim), source.covariance, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        inner.covariance + epsilon * np.eye(source.dim), source.covariance, rtol=1e-9, atol=1e-12
+    )
     nodes = space_nodes(inner, 0.3 * np.sqrt(epsilon), 1e-14)
     x = source.sample(20, 1)
     d2 = ((x[:, None, :] - nodes.points) ** 2).sum(axis=2)
@@ -112,8 +154,23 @@ def test_scipy_multivariate():
 def test_names():
     names = set(source_names())
     expected = {
-        "ring", "sphere", "noisy-sphere", "disc", "ball", "box", "square", "polygon", "banana", "two-moons", "pinwheel",
-        "spirals", "checkerboard", "laplace-product", "isotropic-laplace", "multivariate-t", "circle",
+        "ring",
+        "sphere",
+        "noisy-sphere",
+        "disc",
+        "ball",
+        "box",
+        "square",
+        "polygon",
+        "banana",
+        "two-moons",
+        "pinwheel",
+        "spirals",
+        "checkerboard",
+        "laplace-product",
+        "isotropic-laplace",
+        "multivariate-t",
+        "circle",
     }
     assert expected <= names
     assert as_source("ring", noise=0.2).critical_epsilon() == pytest.approx(0.04)
@@ -127,12 +184,26 @@ def test_names():
 @pytest.mark.parametrize(
     "build",
     [
-        lambda: Polygon([[0, 0], [1, 1], [1, 0], [0, 1]]), lambda: Polygon([[0, 0], [1, 0], [2, 0]]),
-        lambda: Polygon([[0, 0], [1, 0]]), lambda: Box([0, 0], [1, 0]), lambda: Box([0, 0], [1]), lambda: Ball(2, -1.0),
-        lambda: Sphere(2.5), lambda: NoisySphere(2, 1.0, 0.0), lambda: IsotropicT(2, 2.0), lambda: TwoMoons(-0.1),
-        lambda: TwoMoons(float("nan")), lambda: Spirals(arms=0), lambda: Pinwheel(arms=1.5), lambda: Banana(noise=0.0),
-        lambda: MultivariateT(5.0, [0, 0], [[1, 2], [2, 1]]), lambda: Checkerboard(0), lambda: Product([]),
-        lambda: Product([3]), lambda: LaplaceProduct([1.0, -1.0]), lambda: Sphere(3, 1.0, [0.0, 0.0]),
+        lambda: Polygon([[0, 0], [1, 1], [1, 0], [0, 1]]),
+        lambda: Polygon([[0, 0], [1, 0], [2, 0]]),
+        lambda: Polygon([[0, 0], [1, 0]]),
+        lambda: Box([0, 0], [1, 0]),
+        lambda: Box([0, 0], [1]),
+        lambda: Ball(2, -1.0),
+        lambda: Sphere(2.5),
+        lambda: NoisySphere(2, 1.0, 0.0),
+        lambda: IsotropicT(2, 2.0),
+        lambda: TwoMoons(-0.1),
+        lambda: TwoMoons(float("nan")),
+        lambda: Spirals(arms=0),
+        lambda: Pinwheel(arms=1.5),
+        lambda: Banana(noise=0.0),
+        lambda: MultivariateT(5.0, [0, 0], [[1, 2], [2, 1]]),
+        lambda: Checkerboard(0),
+        lambda: Product([]),
+        lambda: Product([3]),
+        lambda: LaplaceProduct([1.0, -1.0]),
+        lambda: Sphere(3, 1.0, [0.0, 0.0]),
     ],
 )
 def test_bad_parameters(build):

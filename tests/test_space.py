@@ -80,8 +80,11 @@ def test_upper_bound_encloses_the_supremum_tightly(d, accuracy):
     starts = x[np.argsort(-field.at(x))[:8]]
     best = max(
         -optimize.minimize(
-            lambda y: -field.at(y[None, :])[0], s, jac=lambda y: -field.derivatives(y[None, :], 1)[1][0],
-            method="BFGS", options={"gtol": 1e-10},
+            lambda y: -field.at(y[None, :])[0],
+            s,
+            jac=lambda y: -field.derivatives(y[None, :], 1)[1][0],
+            method="BFGS",
+            options={"gtol": 1e-10},
         ).fun
         for s in starts
     )
@@ -124,8 +127,10 @@ def test_polish_state_matches_finite_differences():
             f[j] = 1e-4
             g = e * 10
             hessian[i, j] = (
-                objective((g + f).reshape(4, 3)) - objective((g - f).reshape(4, 3))
-                - objective((f - g).reshape(4, 3)) + objective((-g - f).reshape(4, 3))
+                objective((g + f).reshape(4, 3))
+                - objective((g - f).reshape(4, 3))
+                - objective((f - g).reshape(4, 3))
+                + objective((-g - f).reshape(4, 3))
             ) / (4 * 1e-8)
     root = np.repeat(np.sqrt(w), 3)
     mine = np.column_stack([1 - state.c, -state.gradient]) * w[:, None]
@@ -191,7 +196,9 @@ def test_backward_heat_class_equals_the_shannon_bound():
 def test_space_agrees_with_radius_and_product():
     """Three solvers that share only the certificate's Chebyshev bound."""
     for source, other, epsilon in [
-        (Disc(), radial.reconstruct, 0.1), (NoisySphere(2), radial.reconstruct, 0.4), (Box(), product.reconstruct, 0.1)
+        (Disc(), radial.reconstruct, 0.1),
+        (NoisySphere(2), radial.reconstruct, 0.4),
+        (Box(), product.reconstruct, 0.1),
     ]:
         mine, _ = space.reconstruct(source, epsilon, tol=1e-6)
         theirs, _ = other(source, epsilon)

@@ -22,7 +22,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import Measured, NodalCheck, Supremum, best_dual
 from heatrd.certificate.supremum import Scan, chebyshev_points, degrees, upper_bound
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import radial_log_kernel, chebyshev_table
+from heatrd.kernels.space import chebyshev_table, radial_log_kernel
 from heatrd.quadrature.tiles import make_tiles
 from heatrd.sources import RadialSource
 from heatrd.sources._bessel import bessel_ratio, log_damped_average
@@ -60,7 +60,8 @@ class RadialLaw:
     def _listed(self) -> tuple[FloatArray, FloatArray]:
         if self.dim > 3:
             raise InvalidInput(
-                f"this law is uniform on {len(self.radii)} spheres of R^{self.dim}: its points cannot be listed; use .radii and .masses"
+                f"this law is uniform on {len(self.radii)} spheres of R^{self.dim}: its points cannot be listed; "
+                "use .radii and .masses"
             )
         degrees_needed = [int(np.ceil(2 * np.pi * r / self.spacing)) + 10 if r > 0 else 0 for r in self.radii]
         count = sum((n + 1) if self.dim == 2 else (n + 1) * (n // 2 + 1) for n in degrees_needed)
@@ -135,7 +136,9 @@ def log_kernel(dim: int, r: FloatArray, s: FloatArray) -> FloatArray:
     if len(s):
         ordered = np.sort(s)
         index = np.searchsorted(ordered, r)
-        nearest = np.minimum(np.abs(r - ordered[np.maximum(index - 1, 0)]), np.abs(r - ordered[np.minimum(index, len(s) - 1)]))
+        nearest = np.minimum(
+            np.abs(r - ordered[np.maximum(index - 1, 0)]), np.abs(r - ordered[np.minimum(index, len(s) - 1)])
+        )
         reach = max(reach, float(nearest.max(initial=0.0)) + 1.0)
     radial_log_kernel(np.ascontiguousarray(r), np.ascontiguousarray(s), reach, _table(dim, "log"), _TABLE_WIDTH, out)
     return out
@@ -288,7 +291,12 @@ def as_certificate(
 
 
 def certify_radii(
-    source: RadialSource, radii: FloatArray, masses: FloatArray, epsilon: float, *, accuracy: float = 1e-11,
+    source: RadialSource,
+    radii: FloatArray,
+    masses: FloatArray,
+    epsilon: float,
+    *,
+    accuracy: float = 1e-11,
     repair: bool = True,
 ) -> Certificate:
     """Prove bounds on L(ε) from a rotationally symmetric law, any dimension.

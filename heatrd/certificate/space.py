@@ -8,8 +8,10 @@ hardly any mass. Here log s is a smooth p-mean of the excess,
 
 applied a few times; what is left is measured, never assumed: sup c_s is bounded over the continuum again.
 
-Discretisation: F, ∫ μ log s and c are recomputed with a second, finer quadrature; the differences widen the bounds. Mass δ
-left out in the tails enters the upper bound as ∫ −μ log Z ≤ ∫ ‖x − y‖²/2ε + δ log(1/w), and the lower bound as δ (take α = 1 there).
+Discretisation: F, ∫ μ log s and c are recomputed with a second, finer quadrature; the differences widen the bounds.
+Mass δ
+left out in the tails enters the upper bound as ∫ −μ log Z ≤ ∫ ‖x − y‖²/2ε + δ log(1/w), and the lower bound as δ
+(take α = 1 there).
 """
 
 from __future__ import annotations
@@ -28,7 +30,14 @@ from heatrd.quadrature.tiles import Field, Tiles, make_tiles, posterior, squared
 from heatrd.sources import Source
 
 __all__ = [
-    "Measured", "NodalCheck", "SpaceProblem", "Supremum", "best_dual", "certify_law", "check_nodes", "space_problem",
+    "Measured",
+    "NodalCheck",
+    "SpaceProblem",
+    "Supremum",
+    "best_dual",
+    "certify_law",
+    "check_nodes",
+    "space_problem",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -160,7 +169,7 @@ def _local_maxima(field: Field, result: Scan) -> tuple[FloatArray, FloatArray]:
     high = np.flatnonzero(flat.max(axis=1, initial=0.0) > 0.97)
     if not len(high):
         return np.zeros((0, dim)), np.zeros(0)
-    y = np.concatenate([_grid_maxima(result, cell) for cell in high])
+    y = np.concatenate([_grid_maxima(result, int(cell)) for cell in high])
     box = field.tiles.low.min(axis=0), field.tiles.high.max(axis=0)
     for _ in range(5):
         _, gradient, hessian = field.derivatives(y)
@@ -209,7 +218,9 @@ class Supremum:
 class Measured:
     """c and its dual variants under one or two quadratures."""
 
-    def __init__(self, tiles: Tiles, finer: Tiles | None, atoms: FloatArray, log_w: FloatArray, accuracy: float) -> None:
+    def __init__(
+        self, tiles: Tiles, finer: Tiles | None, atoms: FloatArray, log_w: FloatArray, accuracy: float
+    ) -> None:
         self.all = [tiles] if finer is None else [tiles, finer]
         self.accuracy = accuracy
         self.log_z = [log_kernel_sum(t, atoms, log_w) for t in self.all]
@@ -232,10 +243,10 @@ class Measured:
         result = scan(fields[0], self.accuracy)
         top = upper_bound(result, self.accuracy)
         high = np.flatnonzero(result.values.reshape(len(result.values), -1).max(axis=1, initial=0.0) > 0.9)
-        points = [result.points(cell) for cell in high]
+        points = [result.points(int(cell)) for cell in high]
         values = result.values[high].ravel()
         if len(fields) > 1 and len(high):
-            other = np.concatenate([fields[1].on_grid(result.axes(cell))[0].ravel() for cell in high])
+            other = np.concatenate([fields[1].on_grid(result.axes(int(cell)))[0].ravel() for cell in high])
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
         maxima, excess = _local_maxima(fields[0], result)
@@ -277,7 +288,13 @@ def best_dual(measured: Measured, *, repair: bool = True) -> NodalCheck:
         if current.log <= accuracy:
             break
     return NodalCheck(
-        objective, objective - best, first.log, first.maxima, first.excess, best_sup, best_loss,
+        objective,
+        objective - best,
+        first.log,
+        first.maxima,
+        first.excess,
+        best_sup,
+        best_loss,
         difference + best_difference,
     )
 
@@ -314,7 +331,7 @@ def as_certificate(problem: SpaceProblem, check: NodalCheck, atoms: FloatArray, 
 
 
 def certify_law(
-    source: Source, law: DiscreteLaw, epsilon: float, *, accuracy: float = 1e-10, repair: bool = True
+    source: Source, law: DiscreteLaw, epsilon: float, *, accuracy: float | None = None, repair: bool = True
 ) -> Certificate:
     """Prove bounds on L(ε) from any reconstruction law, d = 2 or 3.
 
@@ -325,15 +342,18 @@ def certify_law(
         ν, in the source's units.
     epsilon : float
         Per-coordinate variance of the backward channel, ε > 0.
-    accuracy : float
-        How far the bound of sup c may lie above sup c.
+    accuracy : float, optional
+        How far the bound of sup c may lie above sup c; 1e-10 in the plane and 1e-7 beyond when omitted.
     repair : bool
         Also search a dual s that is large only where c exceeds 1.
     """
     if not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
     if law.dim != source.dim:
-        raise InvalidInput(f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions")
+        raise InvalidInput(
+            f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions"
+        )
+    accuracy = (1e-10 if source.dim <= 2 else 1e-7) if accuracy is None else accuracy
     problem = space_problem(source, epsilon)
     keep = law.weights > 0
     atoms, weights = problem.scaled(law.points[keep]), law.weights[keep]

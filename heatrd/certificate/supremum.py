@@ -9,7 +9,8 @@ imaginary half-axis h(ρ − 1/ρ)/2, so interpolation at n Chebyshev points err
 (Trefethen, Approximation Theory and Practice, thm 8.2), and d axes in turn by e_n Σ_k Λ_n^k with the Lebesgue
 constant Λ_n. So values of c on Chebyshev grids of side-2 cells determine c to rounding. Each cell's
 polynomial is cut into subcells of side 1/2 in Bernstein form, whose largest coefficient bounds it from
-above and whose corner coefficients are values; cells that could still hold the supremum are halved until the bound is within
+above and whose corner coefficients are values; cells that could still hold the supremum are halved until the bound is
+within
 the accuracy asked for. The overestimate falls with the second derivative of c times side², so flat ridges
 cost nothing and isolated peaks cost a constant number of cells per level.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -70,7 +71,7 @@ def _resample(n: int, m: int) -> FloatArray:
     edges = np.linspace(-1, 1, _PIECES + 1)
     out = [
         chebyshev.chebvander(0.5 * (a + b) + 0.5 * (b - a) * chebyshev_points(m), n - 1) @ coefficients
-        for a, b in zip(edges[:-1], edges[1:])
+        for a, b in pairwise(edges)
     ]
     return np.array(out)
 
@@ -148,7 +149,7 @@ def scan(field: Field, accuracy: float, floor: float = 0.5) -> Scan:
     start = 0.5 * (low + high) - count
     half = 1.0
     centres, values, skipped, dropped = [], [], 0.0, 0.0
-    drop = min(1e-3 * accuracy, 1e-13)
+    drop = 1e-3 * accuracy
     for cell in product(*(range(c) for c in count)):
         centre = start + 2.0 * np.array(cell) + 1.0
         bound = field.bound(centre - half, centre + half)

@@ -9,7 +9,7 @@ import math
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["radial_log_kernel", "chebyshev_table"]
+__all__ = ["chebyshev_table", "radial_log_kernel"]
 
 
 @jit

@@ -2,7 +2,8 @@
 
 The integrands are μ log Z and μ k/Z, analytic in a strip of width about 1.5 √ε around R^d. A source that knows its own
 geometry offers ``nodes(spacing, mass)``: Gauss–Legendre on boxes and discs, products and push-forwards of
-one-dimensional rules on curved shapes. Finitely many points are their own quadrature. Anything else is summed with the trapezoidal
+one-dimensional rules on curved shapes. Finitely many points are their own quadrature. Anything else is summed with
+the trapezoidal
 rule on a lattice over the box that holds all but a small mass, which for smooth densities is
 exponentially accurate; how accurate is measured by a second lattice, in the certificate.
 """
@@ -103,7 +104,8 @@ def check_size(count: float, largest: int = LARGEST) -> None:
     """Refuse, before allocation, what would not fit."""
     if count > largest:
         raise TooLarge(
-            f"the source needs about {count:.3g} quadrature nodes at this epsilon; at most {largest:.3g} fit: use a larger epsilon",
+            f"the source needs about {count:.3g} quadrature nodes at this epsilon; at most {largest:.3g} fit: "
+            "use a larger epsilon",
             largest,
         )
 

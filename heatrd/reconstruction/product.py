@@ -1,7 +1,8 @@
 """Products of independent blocks: at equal slope every block is solved on its own, and L, D and R add.
 
 If μ = ⊗ μ_b and ν = ⊗ ν_b then Z and c are products over the blocks, F(ν) = Σ F_b(ν_b) and sup c = Π sup c_b; so the
-certificates add too: the slope −1/2ε is the same for all blocks (reverse water-filling when they are Gaussian). A Gaussian with any covariance is such
+certificates add too: the slope −1/2ε is the same for all blocks (reverse water-filling when they are Gaussian). A
+Gaussian with any covariance is such
 a product in the eigenbasis of its covariance matrix; coordinates of variance below ε collapse to points.
 """
 
@@ -60,7 +61,8 @@ class ProductLaw:
     def _listed(self) -> tuple[FloatArray, FloatArray]:
         if self.size > _ENUMERABLE:
             raise InvalidInput(
-                f"this law is a product of {len(self.blocks)} laws with {self.size:.3g} points together, too many to list; use .blocks"
+                f"this law is a product of {len(self.blocks)} laws with {self.size:.3g} points together, "
+                "too many to list; use .blocks"
             )
         points, weights = self.shift[None, :], np.ones(1)
         for block, basis in zip(self.blocks, self.bases):
@@ -157,7 +159,9 @@ def reconstruct(
     tol = 1e-9 if tol is None else float(tol)
     blocks, shift = _blocks(source)
     each = max(tol / len(blocks), 1e-11)
-    starts = start.blocks if isinstance(start, ProductLaw) and len(start.blocks) == len(blocks) else [None] * len(blocks)
+    starts = (
+        start.blocks if isinstance(start, ProductLaw) and len(start.blocks) == len(blocks) else [None] * len(blocks)
+    )
     solved: dict[bytes, tuple[Certificate, str]] = {}
     parts = []
     for block, first in zip(blocks, starts):

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.radial import RadialLaw, RadialProblem, as_certificate, check_radii, log_kernel, radial_problem, slopes
+from heatrd.certificate.radial import (
+    RadialLaw,
+    RadialProblem,
+    as_certificate,
+    check_radii,
+    log_kernel,
+    radial_problem,
+    slopes,
+)
 from heatrd.certificate.space import NodalCheck
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
@@ -159,19 +167,28 @@ def _exchange(
         s, w = _first_shape(problem)
     best: tuple[NodalCheck, FloatArray, FloatArray] | None = None
     stale = 0
+    floor = 0.2 * problem.tail_energy / problem.epsilon  # what the tails cost anyway
     for cycle in range(_CYCLES):
         result = polish(partial(_state, problem), s[:, None], w, tol=0.02 * tol, iterations=20, shift=1e-6)
         s, w = _cluster(result.points[:, 0], result.weights, 0.2)
         check = check_radii(problem, s, w, accuracy)
-        _log.debug("%d m=%d residual=%.1e (%d) gap=%.2e sup=%.2e loss=%.1e", cycle, len(w), result.residual,
-                   result.iterations, check.gap, check.log_sup, check.loss)
+        _log.debug(
+            "%d m=%d residual=%.1e (%d) gap=%.2e sup=%.2e loss=%.1e",
+            cycle,
+            len(w),
+            result.residual,
+            result.iterations,
+            check.gap,
+            check.log_sup,
+            check.loss,
+        )
         if best is None or check.gap < 0.5 * best[0].gap:
             stale = 0
         else:
             stale += 1
         if best is None or check.gap < best[0].gap:
             best = (check, s, w)
-        if check.gap <= 0.5 * tol or stale > 5:
+        if check.gap <= max(0.5 * tol, floor) or stale > 5:
             break
         new = check.maxima[:, 0]
         if len(new):

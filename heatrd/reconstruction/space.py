@@ -2,9 +2,12 @@
 
 Three regimes. *Zero rate*: the point mass at the mean already satisfies the certificate. *Backward heat*
 (ε ≤ ε_c, deblurred law known): ν is that law on a lattice of spacing 0.75 √ε, whose aliasing error is
-exp(−2π²/0.75²) = 6e-16. *Atomic*: an exchange method. An interior point on a lattice gives the shape of ν; clusters of its
-support are polished (positions and weights, exact Newton); the certificate names the local maxima of c above 1; those that matter for the
-bound (excess times the mass of μ around) join the atoms; weights are re-optimised, useless atoms dropped, close ones merged. The loop ends
+exp(−2π²/0.75²) = 6e-16. *Atomic*: an exchange method. An interior point on a lattice gives the shape of ν; clusters
+of its
+support are polished (positions and weights, exact Newton); the certificate names the local maxima of c above 1; those
+that matter for the
+bound (excess times the mass of μ around) join the atoms; weights are re-optimised, useless atoms dropped, close ones
+merged. The loop ends
 when the repaired dual proves the gap asked for.
 """
 
@@ -19,7 +22,6 @@ from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import NodalCheck, SpaceProblem, as_certificate, check_nodes, space_problem
-
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
@@ -62,7 +64,7 @@ def reconstruct(
     start : DiscreteLaw, optional
         A law to start from, such as the solution at a neighbouring ε.
     seconds : float
-        Give up improving after this time.
+        Give up improving after this much processor time of the calling thread.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def reconstruct(
     if not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
     tol = DEFAULT_TOLERANCE.get(source.dim, 1e-6) if tol is None else float(tol)
-    deadline = time.monotonic() + seconds
+    deadline = time.thread_time() + seconds
     accuracy = max(0.05 * tol, 2e-13)
     problem = space_problem(source, epsilon)
     centre = np.zeros((1, source.dim))
@@ -111,7 +113,7 @@ def _deblurred(source: Source, problem: SpaceProblem, accuracy: float) -> Certif
 
 
 def _lattice_law(law: Source, problem: SpaceProblem, spacing: float) -> tuple[FloatArray, FloatArray]:
-    """Atoms of ν in scaled units: its own nodes moved to a lattice by matching moments would blur; keep the nodes where few."""
+    """Nodes of ν itself, ``spacing``·√ε apart, as atoms in scaled units."""
     nodes = space_nodes(law, spacing * np.sqrt(problem.epsilon), 1e-15)
     keep = nodes.weights > 1e-17 * nodes.weights.max()
     return problem.scaled(nodes.points[keep]), nodes.weights[keep] / nodes.weights[keep].sum()
@@ -151,9 +153,17 @@ class _Exchange:
             y, w = self._first_shape()
         best: tuple[NodalCheck, FloatArray, FloatArray] | None = None
         tiles, stale, settled = self.coarse, 0, False
+        floor = 0.2 * self.problem.nodes.tail_energy / self.problem.epsilon  # what the tails cost anyway
         for cycle in range(_CYCLES):
             t0 = time.monotonic()
-            result = polish(partial(tile_state, tiles), y, w, tol=0.05 * self.tol, iterations=25 if settled else 8, shift=1e-7 if settled else 1e-4)
+            result = polish(
+                partial(tile_state, tiles),
+                y,
+                w,
+                tol=0.05 * self.tol,
+                iterations=25 if settled else 8,
+                shift=1e-7 if settled else 1e-4,
+            )
             y, w = _merge(result.points, result.weights, 0.25)
             t1 = time.monotonic()
             fine = tiles is self.tiles
@@ -163,8 +173,16 @@ class _Exchange:
             matter = np.log1p(excess) * self.mass_around(found)
             _log.debug(
                 "%d m=%d residual=%.1e (%d it, %.2fs) gap=%.2e sup=%.2e loss=%.1e matter=%.2e (%.2fs)",
-                cycle, len(w), result.residual, result.iterations, t1 - t0, check.gap, check.log_sup, check.loss,
-                matter.max(initial=0.0), t2 - t1,
+                cycle,
+                len(w),
+                result.residual,
+                result.iterations,
+                t1 - t0,
+                check.gap,
+                check.log_sup,
+                check.loss,
+                matter.max(initial=0.0),
+                t2 - t1,
             )
             if fine:
                 if best is None or check.gap < best[0].gap:
@@ -172,7 +190,7 @@ class _Exchange:
                     best = (check, y, w)
                 else:
                     stale += 1
-                if check.gap <= 0.5 * self.tol or stale > 8 or time.monotonic() > self.deadline:
+                if check.gap <= max(0.5 * self.tol, floor) or stale > 8 or time.thread_time() > self.deadline:
                     break
             worst = float(matter.max(initial=0.0))
             take = matter > max(1e-2 * worst, 0.02 * self.tol)
@@ -200,13 +218,21 @@ class _Exchange:
         y, shape = y[keep], shape[keep]
         if len(y) > _MOST_CANDIDATES:
             raise TooLarge(
-                f"the lattice of spacing {spacing}√ε has {len(y)} nodes near the source; at most {_MOST_CANDIDATES} fit: "
-                "use a larger epsilon", _MOST_CANDIDATES,
+                f"the lattice of spacing {spacing}√ε has {len(y)} nodes near the source; at most {_MOST_CANDIDATES} "
+                "fit: use a larger epsilon",
+                _MOST_CANDIDATES,
             )
         t0 = time.monotonic()
         found = optimal_weights(partial(tile_hessian, self.coarse, y), shape, shape, tol=1e-6)
-        _log.debug("interior point: N=%d M=%d tau=%.1e %d it %.2fs active %d", self.coarse.size, len(y), found.complementarity,
-                   found.iterations, time.monotonic() - t0, int(found.active.sum()))
+        _log.debug(
+            "interior point: N=%d M=%d tau=%.1e %d it %.2fs active %d",
+            self.coarse.size,
+            len(y),
+            found.complementarity,
+            found.iterations,
+            time.monotonic() - t0,
+            int(found.active.sum()),
+        )
         return _cluster(y[found.active], found.weights[found.active], 1.3 * spacing)
 
     def _insert(
@@ -219,8 +245,15 @@ class _Exchange:
         t0 = time.monotonic()
         found = optimal_weights(partial(tile_hessian, tiles, points), weights, mass, tol=tol)
         keep = found.active
-        _log.debug("   insert %d, dropped %d+%d, tau %.1e %d it %.2fs", len(new), int((~keep[: len(w)]).sum()), int((~keep[len(w) :]).sum()), found.complementarity, found.iterations,
-                   time.monotonic() - t0)
+        _log.debug(
+            "   insert %d, dropped %d+%d, tau %.1e %d it %.2fs",
+            len(new),
+            int((~keep[: len(w)]).sum()),
+            int((~keep[len(w) :]).sum()),
+            found.complementarity,
+            found.iterations,
+            time.monotonic() - t0,
+        )
         return points[keep], found.weights[keep]
 
 
@@ -230,7 +263,7 @@ def _near_lattice(tiles: Tiles, spacing: float) -> FloatArray:
     for low, high in zip(tiles.low, tiles.high):
         axes = [np.arange(np.floor(a / spacing), np.ceil(b / spacing) + 1) for a, b in zip(low, high)]
         out.append(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, tiles.dim))
-    return spacing * np.unique(np.concatenate(out).astype(np.int64), axis=0)
+    return np.asarray(spacing * np.unique(np.concatenate(out).astype(np.int64), axis=0))
 
 
 def _cluster(y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:

@@ -51,7 +51,7 @@ def _longest(x: FloatArray, dx: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Weights (sum one), the slacks 1 − c of the unnormalised problem, and the mean weighted complementarity reached."""
+    """Weights (sum one), slacks 1 − c of the unnormalised problem, which are active, mean weighted complementarity."""
 
     weights: FloatArray
     slacks: FloatArray
@@ -107,7 +107,12 @@ def optimal_weights(
 
 
 def _direction(
-    factor: tuple[FloatArray, bool], root: FloatArray, w: FloatArray, s: FloatArray, residual: FloatArray, target: FloatArray
+    factor: tuple[FloatArray, bool],
+    root: FloatArray,
+    w: FloatArray,
+    s: FloatArray,
+    residual: FloatArray,
+    target: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Solve S Δw + W Δs = target − w s with Δs = HΔw − residual."""
     rhs = (target - w * s) + w * residual

@@ -151,7 +151,12 @@ class _Newton:
 
 
 def polish(
-    evaluate: Evaluation, points: FloatArray, weights: FloatArray, *, tol: float = 1e-11, iterations: int = 40,
+    evaluate: Evaluation,
+    points: FloatArray,
+    weights: FloatArray,
+    *,
+    tol: float = 1e-11,
+    iterations: int = 40,
     shift: float = 1e-4,
 ) -> Polished:
     """Minimise F over positions and weights from a start near the solution.

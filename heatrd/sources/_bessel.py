@@ -1,7 +1,8 @@
 """The spherical average of an exponential: Γ(ν + 1)(t/2)^(−ν) I_ν(t), ν = d/2 − 1, without overflow or underflow.
 
 E over a uniform direction u of exp(t e·u) equals ₀F₁(; d/2; t²/4). For small t the positive series is summed;
-beyond, scipy's scaled I_ν cannot underflow. Its logarithmic derivative is the Bessel ratio A_d(t) = I_{d/2}(t)/I_{d/2−1}(t).
+beyond, scipy's scaled I_ν cannot underflow. Its logarithmic derivative is the Bessel ratio A_d(t) =
+I_{d/2}(t)/I_{d/2−1}(t).
 """
 
 from __future__ import annotations

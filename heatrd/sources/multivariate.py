@@ -1,7 +1,8 @@
 """Laws in the plane and beyond with smooth densities: noisy curves, banana, pinwheel, multivariate t.
 
 A noisy curve is γ(T) + N(0, s² I) with T uniform on the curve's parameter interval: in the backward-heat class
-up to ε_c = s², with the same curve and less noise as its deblurred law. Its density is a Gaussian sum over Gauss–Legendre points of the curve, dense
+up to ε_c = s², with the same curve and less noise as its deblurred law. Its density is a Gaussian sum over
+Gauss–Legendre points of the curve, dense
 enough (panels of 2 s) to be exact to rounding.
 """
 
@@ -64,7 +65,12 @@ class NoisyCurve(Source):
         return mean, (w[:, None] * (x - mean)).T @ (x - mean)
 
     def _size(self) -> float:
-        return float(np.ptp(np.concatenate([self._point(k, np.linspace(a, b, 64)) for k, (a, b, _) in enumerate(self._curves())]), axis=0).max())
+        return float(
+            np.ptp(
+                np.concatenate([self._point(k, np.linspace(a, b, 64)) for k, (a, b, _) in enumerate(self._curves())]),
+                axis=0,
+            ).max()
+        )
 
     @property
     def mean(self) -> FloatArray:
@@ -213,7 +219,9 @@ class _Sheared(Source):
 
     dim = 2
 
-    def _rule(self, spacing: float, mass: float, slope: float, sigmas: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    def _rule(
+        self, spacing: float, mass: float, slope: float, sigmas: tuple[float, float]
+    ) -> tuple[FloatArray, FloatArray]:
         """Trapezoidal rule of N(0, diag σ²), finer by the largest stretch of the map."""
         reach = float(np.sqrt(2 * special.gammainccinv(1.0, mass)))
         axes = []
@@ -222,7 +230,7 @@ class _Sheared(Source):
             n = int(np.ceil(reach * s / h))
             t = h * np.arange(-n, n + 1)
             w = np.exp(-0.5 * (t / s) ** 2)
-            axes.append((t, w / w.sum()))
+            axes.append((t, np.asarray(w / w.sum())))
         if len(axes[0][0]) * len(axes[1][0]) > 8e6:
             raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
         points, weights = tensor(axes)
@@ -345,7 +353,10 @@ class Pinwheel(_Sheared):
     @property
     def parameters(self) -> Mapping[str, Any]:
         return {
-            "arms": self.arms, "radius": self.radius, "radial": self.radial, "tangential": self.tangential,
+            "arms": self.arms,
+            "radius": self.radius,
+            "radial": self.radial,
+            "tangential": self.tangential,
             "twist": self.twist,
         }
 
@@ -384,7 +395,7 @@ class Pinwheel(_Sheared):
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         far = self.radius + 3.5 * self.radial
         z, w = self._rule(spacing, mass, float(np.sqrt(1 + (self.twist * far) ** 2)), (self.radial, self.tangential))
-        f = z + (self.radius, 0.0)
+        f = z + np.array([self.radius, 0.0])
         points = np.concatenate([self._turn(f, float(k)) for k in range(self.arms)])
         return points, np.tile(w / self.arms, self.arms), mass, mass * 4 * far**2
 
@@ -407,11 +418,19 @@ class MultivariateT(Source):
         self.loc = np.atleast_1d(_checks.array(loc, "loc", self.name))
         self.dim = len(self.loc)
         self.shape = np.eye(self.dim) if shape is None else _checks.array(shape, "shape", self.name)
-        if self.loc.ndim != 1 or self.shape.shape != (self.dim, self.dim) or not np.allclose(self.shape, self.shape.T, rtol=1e-12):
-            raise InvalidInput(f"{self.name}: loc has shape {self.loc.shape}, shape {self.shape.shape}; need (d,) and a symmetric (d, d)")
+        if (
+            self.loc.ndim != 1
+            or self.shape.shape != (self.dim, self.dim)
+            or not np.allclose(self.shape, self.shape.T, rtol=1e-12)
+        ):
+            raise InvalidInput(
+                f"{self.name}: loc has shape {self.loc.shape}, shape {self.shape.shape}; need (d,), symmetric (d, d)"
+            )
         values, vectors = np.linalg.eigh(self.shape)
         if values[0] <= 0:
-            raise InvalidInput(f"{self.name}: the shape matrix must be positive definite; its smallest eigenvalue is {values[0]:g}")
+            raise InvalidInput(
+                f"{self.name}: the shape matrix must be positive definite, not with eigenvalue {values[0]:g}"
+            )
         self._root = vectors * np.sqrt(values)
         self._log_root = float(0.5 * np.log(values).sum())
         self._unit = IsotropicT(self.dim, df)
@@ -466,9 +485,10 @@ def _from_scipy(obj: Any) -> Source | None:
         return MultivariateT(float(obj.df), np.atleast_1d(obj.loc), np.atleast_2d(obj.shape))
     if kind == "uniform_direction_frozen":
         return Sphere(int(obj.dim))
-    if type(obj).__module__.startswith("scipy.stats") and kind.endswith("_frozen") and isinstance(obj, stats._multivariate.multi_rv_frozen):
+    if kind.endswith("_frozen") and isinstance(obj, stats._multivariate.multi_rv_frozen):
         raise InvalidInput(
-            f"{kind}: of scipy's multivariate distributions, multivariate_normal, multivariate_t and uniform_direction are read; "
+            f"{kind}: of scipy's multivariate distributions, multivariate_normal, multivariate_t and "
+            "uniform_direction are read; "
             "wrap others in a class with the attributes of heatrd.Source"
         )
     return None

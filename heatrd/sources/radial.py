@@ -1,7 +1,9 @@
 """Rotationally symmetric laws in any dimension.
 
-X = m + ρ U with U uniform on the unit sphere and ρ ≥ 0 independent. A radial source knows its dimension, its centre and a
-quadrature of the law of ρ; the reconstruction law is rotationally symmetric too, so everything is a problem on the half line.
+X = m + ρ U with U uniform on the unit sphere and ρ ≥ 0 independent. A radial source knows its dimension, its centre
+and a
+quadrature of the law of ρ; the reconstruction law is rotationally symmetric too, so everything is a problem on the
+half line.
 """
 
 from __future__ import annotations
@@ -414,7 +416,12 @@ class IsotropicT(RadialSource):
 
     def log_profile(self, r: FloatArray) -> FloatArray:
         n, d = self.df, self.dim
-        norm = special.gammaln(0.5 * (n + d)) - special.gammaln(0.5 * n) - 0.5 * d * np.log(n * np.pi) - d * np.log(self.scale)
+        norm = (
+            special.gammaln(0.5 * (n + d))
+            - special.gammaln(0.5 * n)
+            - 0.5 * d * np.log(n * np.pi)
+            - d * np.log(self.scale)
+        )
         return np.asarray(norm - 0.5 * (n + d) * np.log1p((np.asarray(r) / self.scale) ** 2 / n))
 
     def sample_radius(self, n: int, rng: np.random.Generator) -> FloatArray:

@@ -1,12 +1,14 @@
 """Uniform laws on polygons and checkerboards, and laws made of independent blocks.
 
-A polygon is cut into triangles; each triangle is the image of a square under (u, v) ↦ a + u(b − a) + u v (c − b), on which
+A polygon is cut into triangles; each triangle is the image of a square under (u, v) ↦ a + u(b − a) + u v (c − b), on
+which
 Gauss–Legendre panels are exact for analytic integrands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -155,7 +157,7 @@ def _line_nodes(source: Source1D, spacing: float, mass: float) -> tuple[FloatArr
     low, high = max(a, source.support[0]), min(b, source.support[1])
     edges = np.unique([low, *(t for t in source.breakpoints if low < t < high), high])
     width = min(PANEL * spacing, float(np.sqrt(source.variance)))
-    xs, ws = zip(*(panels(u, v, width) for u, v in zip(edges[:-1], edges[1:])))
+    xs, ws = zip(*(panels(u, v, width) for u, v in pairwise(edges)))
     x, w = np.concatenate(xs), np.concatenate(ws)
     points, masses = source.discrete_part
     with np.errstate(over="ignore"):
@@ -179,7 +181,9 @@ class Box(Product):
         self.low = np.atleast_1d(_checks.array(low, "low", self.name))
         self.high = np.atleast_1d(_checks.array(high, "high", self.name))
         if self.low.shape != self.high.shape or self.low.ndim != 1 or not (self.low < self.high).all():
-            raise InvalidInput(f"{self.name}: low={low} and high={high} must be vectors of one length with low < high")
+            raise InvalidInput(
+                f"{self.name}: low={low!r} and high={high!r} must be vectors of one length with low < high"
+            )
         super().__init__([Uniform(float(a), float(b)) for a, b in zip(self.low, self.high)])
 
     @property
@@ -392,8 +396,12 @@ class Checkerboard(_Pieces):
             raise InvalidInput(f"checkerboard: squares={squares} must be a whole number >= 1")
         self.squares, self.side = int(squares), _checks.positive(side, "side", self.name)
         h = self.side / self.squares
-        lows = [(-0.5 * self.side + i * h, -0.5 * self.side + j * h)
-                for i in range(self.squares) for j in range(self.squares) if (i + j) % 2 == 0]
+        lows = [
+            (-0.5 * self.side + i * h, -0.5 * self.side + j * h)
+            for i in range(self.squares)
+            for j in range(self.squares)
+            if (i + j) % 2 == 0
+        ]
         self._lows, self._cell = np.array(lows), h
         corners = self._lows[:, None, :] + h * np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
         self.triangles = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
