@@ -25,7 +25,7 @@ import heatrd
 BLOCK = 8
 TOL = 1e-6
 CEILING_BITS = 0.5 * np.log2(2 * np.pi * np.e / 12)
-COEFFICIENTS = ((0, 1), (1, 1), (3, 2))
+COEFFICIENTS = ((0, 1), (1, 1))
 STEPS_PER_SIGMA = (0.4, 0.7, 1.0, 1.5, 2.0, 3.0, 4.5)
 RATES = np.array([0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]) * np.log(2)
 

@@ -45,6 +45,7 @@ __all__ = ["add_arguments", "run"]
 
 VIEWS = ("full", "curve", "excess", "atoms")
 TALL = (5.2, 4.8)
+WHOLE_TOL = 1e-4
 VISIBLE_EXCESS = 1e-6
 COLUMNS = ("epsilon", "distortion", "snr_db", "rate", "rate_lower", "shannon_lower_bound", "gaussian_upper_bound")
 
@@ -65,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--distortions", metavar="D,D,...", help="solve at these distortions")
     group.add_argument("--rates", metavar="R,R,...", help="solve at these rates, in --unit")
     group.add_argument("--max-rate", type=float, metavar="R", help="highest rate of the whole curve, in --unit")
-    parser.add_argument("--tol", type=float, help="width of the certified band, nats (default: 1e-6 on the line)")
+    parser.add_argument(
+        "--tol", type=float, help="width of the certified band, nats (default: 1e-4; at points asked for 1e-6)"
+    )
     parser.add_argument("--rows", type=int, default=24, help="rows shown of a long table (0: all; default: 24)")
     parser.add_argument("--workers", type=int, metavar="N", help="solve points in N processes")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep finished points here, and resume from them")
@@ -124,6 +127,9 @@ def number_list(text: str, option: str) -> np.ndarray:
 
 
 def _curve(named: NamedSource, targets: dict[str, Any], args: argparse.Namespace) -> Row:
+    whole = args.distortions is None and args.rates is None
+    if args.tol is None and whole and named.source.dim == 1:
+        targets = {**targets, "tol": WHOLE_TOL}
     plain = find_spec("tqdm") is None
     with warnings.catch_warnings(), sign_of_life(f"{named.label}: solving", args) if plain else nullcontext():
         warnings.filterwarnings(

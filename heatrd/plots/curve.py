@@ -96,7 +96,7 @@ def plot_excess(
         position = _position(curve, distortion, x)
         ax.fill_between(position, low, high, color=colour, alpha=0.35, linewidth=0)
         ax.plot(position, high, color=colour, linewidth=1.2, label=label or "certified excess")
-        lowest = min(lowest, float(high.min()))
+        lowest = min(lowest, float(np.quantile(high, 0.03)))
     ax.set_yscale("log")
     ax.set_ylim(bottom=max(lowest / 10, EXCESS_FLOOR / per / 2))
     _finish(ax, curves, unit, x)
