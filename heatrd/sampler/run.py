@@ -480,7 +480,7 @@ def _tables(field: Field, grid: FloatArray, n: int, table: bool | int | None) ->
     if table is not None and table is not True:
         return Tables.build(field, grid, max(int(table), 2))
     size = max(_TABLE, Tables.resolving(field))
-    if table is None and (n < 4 * size or size > _LARGEST_TABLE):
+    if table is None and (n < size or size > _LARGEST_TABLE):
         return None
     return Tables.build(field, grid, size)
 
