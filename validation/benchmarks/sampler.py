@@ -1,6 +1,7 @@
 """Throughput of the sampler beside what generating its normals alone allows; time and memory of 10⁶ paths × 200 steps.
 
-One dimension, tabulated control, with energy. Processor time, so that other programs' turns are left out; wall times beside it.
+One dimension, tabulated control, with energy. Processor time, so that other programs' turns are left
+out; wall times beside it.
 ``python -m validation.benchmarks.sampler [--smoke]``.
 """
 

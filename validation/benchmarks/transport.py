@@ -1,9 +1,8 @@
 """Time of `heatrd.sinkhorn` beside POT's on 2-D grids, at equal marginal error.
 
-POT is given its stabilised-free dense solver `ot.sinkhorn` on the matrix of all pairs (its fastest general one); the
-marginal error it
-reaches is then asked of heatrd. Peer times are extrapolated from nothing: both run to the end in the same process,
-in one thread.
+POT is given its dense solver `ot.sinkhorn` on the matrix of all pairs (its fastest general one); the marginal error it
+reaches is then asked of heatrd. Both run to the end in one process; times are processor seconds, so that other
+programs' turns are left out.
 ``python -m validation.benchmarks.transport [--smoke]``.
 """
 
@@ -47,10 +46,10 @@ def beside_pot(n: int, eps: float, tol: float) -> dict[str, Any]:
 
     mu, nu = bumps(n, 1), bumps(n, 2)
     (x, a), (y, b) = scattered(mu), scattered(nu)
-    start = time.perf_counter()
+    start = time.process_time()
     cost = 0.5 * ot.dist(x, y)
     plan, log = ot.sinkhorn(a, b, cost, eps, stopThr=tol, numItermax=5000, log=True, warn=False)
-    peer = time.perf_counter() - start
+    peer = time.process_time() - start
     error = float(np.abs(plan.sum(axis=0) - b).sum() + np.abs(plan.sum(axis=1) - a).sum())
     del plan, cost
     sinkhorn(bumps(16, 1), bumps(16, 2), eps)  # compile
@@ -66,19 +65,19 @@ def beside_pot(n: int, eps: float, tol: float) -> dict[str, Any]:
 
 def timed(mu: Any, nu: Any, eps: float, tol: float) -> float:
     """Seconds of one solve."""
-    start = time.perf_counter()
+    start = time.process_time()
     sinkhorn(mu, nu, eps, tol=tol)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def alone(n: int, eps: float) -> dict[str, Any]:
     """Grids whose matrix of pairs would not fit."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         plan = sinkhorn(bumps(n, 1), bumps(n, 2), eps, tol=1e-9, max_iterations=3000)
     except NotConverged as error:
         plan = error.result
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return {
         "claim": f"{n}² grid, ε = {eps}, without an {n * n:,}² matrix",
         "expected": "marginal error ≤ 1e-9",
@@ -94,7 +93,7 @@ def parts(smoke: bool) -> Iterator[dict[str, Any]]:
     if smoke:
         yield alone(64, 1e-3)
         return
-    yield beside_pot(128, 1e-2, 1e-9)
+    yield beside_pot(128, 1e-2, 1e-5)
     for n, eps in ((256, 1e-2), (512, 1e-2), (512, 1e-3), (128, 1e-4)):
         yield alone(n, eps)
 
