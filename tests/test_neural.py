@@ -69,6 +69,7 @@ def test_gaussian_control_in_source_units(gaussian):
     assert np.allclose(gaussian.control(t, x[0], eps), gaussian.control(t, x, eps)[0], atol=1e-5)
     mean = gaussian.posterior_mean(t, x, eps)
     assert np.allclose((mean - x) / (1 - t), gaussian.control(t, x, eps))
+    assert np.array_equal(gaussian.control(1.0, x, eps), gaussian.control(1 - gaussian.last, x, eps))
 
 
 def test_the_sampler_takes_the_control(gaussian):
@@ -236,7 +237,7 @@ def test_bad_data_are_refused(data):
 def test_bad_calls_are_refused(square):
     x = np.zeros((3, 2))
     for call in (
-        lambda: square.control(1.0, x, 0.1),
+        lambda: square.control(1.1, x, 0.1),
         lambda: square.control(-0.1, x, 0.1),
         lambda: square.control(0.1, np.zeros((3, 5)), 0.1),
         lambda: square.control(0.1, np.full((3, 2), np.inf), 0.1),

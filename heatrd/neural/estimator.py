@@ -252,12 +252,12 @@ class R2D2:
         return self
 
     def control(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
-        """u_θ(x, t, ε) = (m_θ − x)/(1 − t) in source units.
+        """u_θ(x, t, ε) = (m_θ − x)/(1 − t) in source units, held constant in time beyond the end of the trained grid.
 
         Parameters
         ----------
         t : float
-            Time in [0, 1). Beyond the end of the trained grid the posterior mean is held.
+            Time in [0, 1].
         x : (d,) or (n, d) array_like
             Positions; for d = 1 also () and (n,).
         epsilon : float
@@ -268,11 +268,8 @@ class R2D2:
         array
             Of the shape of ``x``.
         """
-        t = _number(t, "t")
-        if not 0 <= t < 1:
-            raise InvalidInput(f"t={t!r} must lie in [0, 1); the control has no value at the end point")
-        x, mean = self._posterior_mean(t, x, epsilon)
-        return np.asarray((mean - x) / (1 - t))
+        x, mean = self._posterior_mean(_time(t), x, epsilon)
+        return np.asarray((mean - x) / max(1 - float(t), self.last))
 
     def at(self, epsilon: float) -> ControlAt:
         """Fix ε, for ``heatrd.sample(model.at(0.1), …)``; without a source (loaded, samples) pass it ``initial=``."""
@@ -280,11 +277,8 @@ class R2D2:
         return ControlAt(self, float(epsilon), self._source)
 
     def posterior_mean(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
-        """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; as `control`, with t = 1 allowed."""
-        t = _number(t, "t")
-        if not 0 <= t <= 1:
-            raise InvalidInput(f"t={t!r} must lie in [0, 1]")
-        return self._posterior_mean(t, x, epsilon)[1]
+        """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; arguments as in `control`."""
+        return self._posterior_mean(_time(t), x, epsilon)[1]
 
     def reconstruct(self, x: ArrayLike, epsilon: float, *, seed: int | None = None) -> FloatArray:
         """Run the controlled chain from the points ``x`` (n, d) to its end points, draws of Y given x, (n, d)."""
@@ -597,6 +591,13 @@ def _number(value: Any, name: str) -> float:
     if not np.isfinite(number):
         raise InvalidInput(f"{name}={value!r} must be finite")
     return number
+
+
+def _time(t: Any) -> float:
+    t = _number(t, "t")
+    if not 0 <= t <= 1:
+        raise InvalidInput(f"t={t!r} must lie in [0, 1]")
+    return t
 
 
 def _range(value: Any) -> tuple[float, float]:
