@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +115,9 @@ class Solution:
     def bridge(self) -> SchrodingerBridge:
         """The Schrödinger bridge between μ and ν: density path, control, potentials (DESIGN (4))."""
         if not math.isfinite(self.epsilon):
-            raise InvalidInput("no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion")
+            raise InvalidInput(
+                "no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion"
+            )
         mu = self.certificate.quadrature
         if self.regime == "backward-heat":
             return SchrodingerBridge.backward_heat(mu, self.reconstruction, self.epsilon, self.source)
@@ -129,12 +130,21 @@ class Solution:
         return plots.plot_solution(self, ax=ax, unit=unit)
 
     def __repr__(self) -> str:
-        return (f"Solution({self.source!r}, epsilon={self.epsilon:.6g}, distortion={self.distortion:.6g}, rate={self.rate:.10g}, "
-                f"gap={self.gap:.2g}, regime={self.regime!r})")
+        return (
+            f"Solution({self.source!r}, epsilon={self.epsilon:.6g}, distortion={self.distortion:.6g}, rate={self.rate:.10g}, "
+            f"gap={self.gap:.2g}, regime={self.regime!r})"
+        )
 
 
-def solve(source: Any, *, epsilon: float | None = None, distortion: float | None = None, rate: float | None = None,
-          tol: float | None = None, start: DiscreteLaw | None = None) -> Solution:
+def solve(
+    source: Any,
+    *,
+    epsilon: float | None = None,
+    distortion: float | None = None,
+    rate: float | None = None,
+    tol: float | None = None,
+    start: DiscreteLaw | None = None,
+) -> Solution:
     """Compute a certified point of the rate–distortion curve.
 
     Parameters
@@ -173,19 +183,23 @@ def solve(source: Any, *, epsilon: float | None = None, distortion: float | None
     if len(given) != 1:
         said = ", ".join(f"{k}={v}" for k, v in given.items()) or "none"
         raise InvalidInput(f"give exactly one of epsilon, distortion, rate (given: {said})")
-    (name, value), = given.items()
+    ((name, value),) = given.items()
     value = _target(name, value)
     src = as_source(source)
     tolerance = default_tolerance(src) if tol is None else _tolerance(tol)
     variance = src.total_variance
     if variance <= 0 or (name == "distortion" and value >= variance) or (name == "rate" and value == 0):
-        return _silence(src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf)
+        return _silence(
+            src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf
+        )
     counted = _Counted(solver_for(src, tolerance), start)
     if name == "epsilon":
         certificate, regime = counted(value)
     else:
         certificate, regime = _find(counted, src, name, value)
-    return Solution(src, certificate, regime, certificate.distortion, tolerance, counted.count, time.perf_counter() - began)
+    return Solution(
+        src, certificate, regime, certificate.distortion, tolerance, counted.count, time.perf_counter() - began
+    )
 
 
 class _Counted:
@@ -357,8 +371,9 @@ class Certified:
         return self.certificate.law if self.optimum is None else self.optimum.law
 
 
-def certify(src: Any, points: ArrayLike, weights: ArrayLike | None = None, epsilon: float | None = None,
-            repair: bool = True) -> Certified:
+def certify(
+    src: Any, points: ArrayLike, weights: ArrayLike | None = None, epsilon: float | None = None, repair: bool = True
+) -> Certified:
     """Judge the reconstruction law or particles of any method.
 
     Parameters
@@ -380,11 +395,15 @@ def certify(src: Any, points: ArrayLike, weights: ArrayLike | None = None, epsil
         Bad points, weights or ε.
     """
     if epsilon is None:
-        raise InvalidInput("certify needs epsilon, the per-coordinate variance of the backward channel, e.g. epsilon=0.1")
+        raise InvalidInput(
+            "certify needs epsilon, the per-coordinate variance of the backward channel, e.g. epsilon=0.1"
+        )
     source = as_source(src)
     value = _target("epsilon", epsilon)
     law = as_law(points, weights, what="reconstruction law")
     if law.dim != source.dim:
-        raise InvalidInput(f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions")
+        raise InvalidInput(
+            f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions"
+        )
     optimum = solver_for(source, default_tolerance(source))(value, None)[0] if repair else None
     return Certified(certify_law(source, law, value), optimum)

@@ -27,7 +27,14 @@ from scipy.ndimage import maximum_filter1d
 from heatrd.kernels import line as kernels
 from heatrd.quadrature.line import LineMeasure, TailCells
 
-__all__ = ["CertificateFunction", "LineBounds", "bound_lagrangian", "bound_potential", "certificate_function", "evaluate_potential"]
+__all__ = [
+    "CertificateFunction",
+    "LineBounds",
+    "bound_lagrangian",
+    "bound_potential",
+    "certificate_function",
+    "evaluate_potential",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -89,7 +96,9 @@ class LineBounds:
         return self.upper - self.lower
 
 
-def evaluate_potential(x: FloatArray, y: FloatArray, weights: FloatArray, epsilon: float) -> tuple[FloatArray, FloatArray]:
+def evaluate_potential(
+    x: FloatArray, y: FloatArray, weights: FloatArray, epsilon: float
+) -> tuple[FloatArray, FloatArray]:
     """Return log Z at sorted ``x`` and the posterior mean of (x − Y)² for sorted ``y``."""
     root = math.sqrt(epsilon)
     lo, hi = kernels.windows(x, y, root, _REACH)
@@ -128,8 +137,9 @@ def _cells(x: FloatArray, root: float) -> FloatArray:
     return x[0] + width * (near + 0.5)
 
 
-def bound_lagrangian(measure: LineMeasure, y: FloatArray, weights: FloatArray, epsilon: float, tol: float,
-                     *, repair: bool = True) -> LineBounds:
+def bound_lagrangian(
+    measure: LineMeasure, y: FloatArray, weights: FloatArray, epsilon: float, tol: float, *, repair: bool = True
+) -> LineBounds:
     """Bound L(ε) from the law (y, weights), sorted, in standard units.
 
     Parameters
@@ -152,12 +162,14 @@ def bound_lagrangian(measure: LineMeasure, y: FloatArray, weights: FloatArray, e
     if repair and 2 * slack < log_sup < 3.0:
         loss = min(loss, _repaired_loss(measure, logq, epsilon, tol, function) + inside * room)
     rounding = 1e-15 * (2.0 + abs(core)) + 4e-16 * math.sqrt(measure.x.size)
-    return LineBounds(core + above + rounding, core - loss + below - rounding, log_sup, core_cost + far_cost, function,
-                      rounding)
+    return LineBounds(
+        core + above + rounding, core - loss + below - rounding, log_sup, core_cost + far_cost, function, rounding
+    )
 
 
-def _tail_bounds(tails: TailCells, y: FloatArray, weights: FloatArray, epsilon: float,
-                 tol: float) -> tuple[float, float, float, float]:
+def _tail_bounds(
+    tails: TailCells, y: FloatArray, weights: FloatArray, epsilon: float, tol: float
+) -> tuple[float, float, float, float]:
     """Contributions of the far tail to F (above), to the dual (below), to D, and the share δ of the constraint."""
     if tails.mass.size == 0:
         return 0.0, 0.0, 0.0, 0.0
@@ -172,7 +184,9 @@ def _tail_bounds(tails: TailCells, y: FloatArray, weights: FloatArray, epsilon: 
     return above, below, far_cost, delta
 
 
-def _repaired_loss(measure: LineMeasure, logq: FloatArray, epsilon: float, tol: float, function: CertificateFunction) -> float:
+def _repaired_loss(
+    measure: LineMeasure, logq: FloatArray, epsilon: float, tol: float, function: CertificateFunction
+) -> float:
     """∫ μ log s + log sup c_s for the best of a few smooth majorants s of the local excess of c."""
     best = math.inf
     log_s = np.zeros_like(logq)
@@ -197,13 +211,17 @@ def _majorant(x: FloatArray, function: CertificateFunction, epsilon: float) -> F
     if knots.size > 20 * x.size + 1000:
         return np.full_like(x, excess.max())
     height = np.zeros(knots.size)
-    np.maximum.at(height, np.clip(np.round(function.centre / root).astype(np.int64) - int(knots[0]), 0, knots.size - 1), excess)
+    np.maximum.at(
+        height, np.clip(np.round(function.centre / root).astype(np.int64) - int(knots[0]), 0, knots.size - 1), excess
+    )
     height = maximum_filter1d(height, 9)
     keep = height > 0
     if not keep.any():
         return np.zeros_like(x)
     value = np.empty((x.size, 1))
-    kernels.moments_at(x, knots[keep] * root, np.log(1.02 * height[keep] / math.sqrt(2 * math.pi)), root, 9.0, 0.0, value)
+    kernels.moments_at(
+        x, knots[keep] * root, np.log(1.02 * height[keep] / math.sqrt(2 * math.pi)), root, 9.0, 0.0, value
+    )
     return value[:, 0]
 
 

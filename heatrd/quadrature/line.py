@@ -108,6 +108,7 @@ class LineQuadrature:
         self.scale = 2.0 ** round(math.log2(sigma))
         self.shift = float(np.ravel(source.mean)[0])
         self.variance = (sigma / self.scale) ** 2
+        self._tail_store: dict[int, TailCells] = {}
         self._points, self._point_mass = self._discrete_part()
         self._continuous_mass = max(0.0, 1.0 - float(self._point_mass.sum()))
         if self._continuous_mass < 1e-15:
@@ -142,8 +143,10 @@ class LineQuadrature:
         a, b = self.core
         inner = [float(t) for t in self.source.breakpoints if a < float(t) < b]
         edges = np.unique(np.array([a, *inner, b]))
-        pieces = [np.linspace(u, v, 1 + max(1, min(64, math.ceil((v - u) / (2 * self.scale)))))
-                  for u, v in zip(edges[:-1], edges[1:])]
+        pieces = [
+            np.linspace(u, v, 1 + max(1, min(64, math.ceil((v - u) / (2 * self.scale)))))
+            for u, v in zip(edges[:-1], edges[1:])
+        ]
         return np.unique(np.concatenate(pieces))
 
     def _density_panels(self) -> tuple[FloatArray, ...]:
@@ -174,7 +177,11 @@ class LineQuadrature:
             known = np.isfinite(by_cdf)
             light = known & (np.abs(by_cdf) * width <= 1e-17) & (width < 1e-4)
             bottom = (grain >= 0.125) | (depth == _DEPTH) | light
-            factor = np.where(known & (noise > 1e-14) & (np.abs(by_cdf - mass) < 0.01 * mass), by_cdf / np.where(mass > 0, mass, 1.0), 1.0)
+            factor = np.where(
+                known & (noise > 1e-14) & (np.abs(by_cdf - mass) < 0.01 * mass),
+                by_cdf / np.where(mass > 0, mass, 1.0),
+                1.0,
+            )
             fixed = np.where(bottom & ~good & known, np.maximum(by_cdf, 0.0), np.nan)
             over = width[:, None] * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
             degree = np.argmax(over <= 1e-15, axis=1).astype(float)
@@ -199,8 +206,10 @@ class LineQuadrature:
         """Distribution function of the continuous part."""
         values = np.asarray(self.source.cdf(x), dtype=float)
         if self._points.size:
-            values = values - np.concatenate([[0.0], np.cumsum(self._point_mass)])[
-                np.searchsorted(self._points, x, side="right")]
+            values = (
+                values
+                - np.concatenate([[0.0], np.cumsum(self._point_mass)])[np.searchsorted(self._points, x, side="right")]
+            )
         return values
 
     # -- for one ε ------------------------------------------------------------------------------
@@ -233,8 +242,11 @@ class LineQuadrature:
             nodes, weights = _RULES[order]
             x = start[pick, None] + 0.5 * size[pick, None] * (1 + nodes)
             xs.append(x.ravel())
-            masses.append((self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights
-                           * self._factor[index][pick, None]).ravel())
+            masses.append(
+                (
+                    self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights * self._factor[index][pick, None]
+                ).ravel()
+            )
         lump = ~np.isnan(fixed)
         xs.append(start[lump] + 0.5 * size[lump])
         masses.append(fixed[lump] / pieces[index][lump])
@@ -246,14 +258,22 @@ class LineQuadrature:
         order_ = np.argsort(x, kind="stable")
         x, mass = x[order_], mass[order_]
         keep = mass > 0
-        tails = self._tails(epsilon)
+        tails = self._shared_tails(epsilon)
         defect = abs(continuous + tails.total - self._continuous_mass)
         if defect > 1e-6:
             raise InvalidInput(
                 f"{self.source!r}: the density integrates to {continuous + tails.total:.9g}, not "
-                f"{self._continuous_mass:.9g}; normalise it, or name its kinks and narrow peaks as breakpoints")
+                f"{self._continuous_mass:.9g}; normalise it, or name its kinks and narrow peaks as breakpoints"
+            )
         mass = mass[keep] * ((1.0 - tails.total) / mass[keep].sum())
         return LineMeasure(x[keep], mass, tails, defect)
+
+    def _shared_tails(self, epsilon: float) -> TailCells:
+        """Tail cells made for the next smaller power of two: as fine as needed, and made once for all ε of an octave."""
+        octave = math.floor(math.log2(epsilon))
+        if octave not in self._tail_store:
+            self._tail_store[octave] = self._tails(2.0**octave)
+        return self._tail_store[octave]
 
     def _tails(self, epsilon: float) -> TailCells:
         a, b = self.core
@@ -273,7 +293,7 @@ class LineQuadrature:
         step = 2 * math.sqrt(epsilon) * self.scale
         cells: list[tuple[FloatArray, ...]] = []
         mass, x = self.tail_mass, cut
-        for _ in range(150):
+        for turn in range(150):
             energy = mass * ((x - cut) / self.scale) ** 2 / epsilon
             last = mass < 1e-290 or (mass < 1e-12 * self.tail_mass and energy < 1e-4 * self.tail_mass)
             beyond = end if last else float(self.source.tail_cut(0.01 * mass)[side])
@@ -282,7 +302,8 @@ class LineQuadrature:
             if not abs(beyond - x) > 0:
                 break
             wanted = step * math.sqrt(self.tail_mass / mass)
-            edges = np.linspace(x, beyond, 1 + min(3000, math.ceil(abs(beyond - x) / wanted)))
+            most = 8 + 2000 // (turn + 1) ** 2
+            edges = np.linspace(x, beyond, 1 + min(most, math.ceil(abs(beyond - x) / wanted)))
             cells.append(self._tail_cells(edges, mass if last else 0.99 * mass))
             if last:
                 break

@@ -47,8 +47,16 @@ class BlahutArimoto:
     nodal_gap: float
 
 
-def blahut_arimoto(src: object, epsilon: float, iterations: int = 1000, *, points: ArrayLike | None = None,
-                   weights: ArrayLike | None = None, spacing: float = 0.25, nodal_gap: float = 0.0) -> BlahutArimoto:
+def blahut_arimoto(
+    src: object,
+    epsilon: float,
+    iterations: int = 1000,
+    *,
+    points: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    spacing: float = 0.25,
+    nodal_gap: float = 0.0,
+) -> BlahutArimoto:
     """Run Blahut–Arimoto on fixed points and certify the outcome.
 
     Parameters
@@ -81,11 +89,17 @@ def blahut_arimoto(src: object, epsilon: float, iterations: int = 1000, *, point
     mu = discretise(source, epsilon)
     y = _lattice(mu.points, spacing * math.sqrt(epsilon), mu.size) if points is None else _as_points(points, source.dim)
     if mu.size * len(y) > _MOST_ENTRIES:
-        raise TooLarge(f"a kernel of {mu.size} x {len(y)} entries is too large for dense Blahut–Arimoto; "
-                       f"use fewer points or a larger epsilon", _MOST_ENTRIES // mu.size)
+        raise TooLarge(
+            f"a kernel of {mu.size} x {len(y)} entries is too large for dense Blahut–Arimoto; "
+            f"use fewer points or a larger epsilon",
+            _MOST_ENTRIES // mu.size,
+        )
     nu = np.full(len(y), 1.0 / len(y)) if weights is None else np.asarray(weights, dtype=float) / np.sum(weights)
-    squared = ((mu.points[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1) if source.dim > 1 else (
-        mu.points[:, :1] - y[:, 0]) ** 2
+    squared = (
+        ((mu.points[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
+        if source.dim > 1
+        else (mu.points[:, :1] - y[:, 0]) ** 2
+    )
     exponent = -squared / (2 * epsilon)
     kernel = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     gap, done = math.inf, 0
@@ -111,7 +125,10 @@ def _lattice(nodes: FloatArray, step: float, n: int) -> FloatArray:
     low, high = nodes.min(axis=0), nodes.max(axis=0)
     counts = np.ceil((high - low) / step) + 1
     if float(np.prod(counts)) * n > _MOST_ENTRIES:
-        raise TooLarge(f"a lattice of {'x'.join(f'{c:.0f}' for c in counts)} points against {n} source nodes is too large for dense "
-                       "Blahut–Arimoto; give points= or a larger epsilon", _MOST_ENTRIES // n)
+        raise TooLarge(
+            f"a lattice of {'x'.join(f'{c:.0f}' for c in counts)} points against {n} source nodes is too large for dense "
+            "Blahut–Arimoto; give points= or a larger epsilon",
+            _MOST_ENTRIES // n,
+        )
     axes = [0.5 * (a + b) + step * (np.arange(int(k)) - 0.5 * (k - 1)) for a, b, k in zip(low, high, counts)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))

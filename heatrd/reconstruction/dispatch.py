@@ -34,8 +34,10 @@ def solver_for(source: Source, tol: float) -> Solve:
     if symmetric is not None:
         return lambda epsilon, start: radial.reconstruct(symmetric, epsilon, tol=tol, start=start)
     if source.dim > 3 and not source.is_discrete:
-        raise InvalidInput(f"{source!r} has dimension {source.dim}; beyond d = 3 only products of independent coordinates, rotationally "
-                           "symmetric sources and samples are solved; use heatrd.neural for an estimate")
+        raise InvalidInput(
+            f"{source!r} has dimension {source.dim}; beyond d = 3 only products of independent coordinates, rotationally "
+            "symmetric sources and samples are solved; use heatrd.neural for an estimate"
+        )
     return lambda epsilon, start: space.reconstruct(source, epsilon, tol=tol, start=start)
 
 
@@ -51,6 +53,8 @@ def discretise(source: Source, epsilon: float) -> DiscreteLaw:
     if isinstance(source, Source1D):
         quadrature = LineQuadrature(source)
         measure = quadrature.measure(epsilon / quadrature.scale / quadrature.scale)
-        return DiscreteLaw((quadrature.shift + quadrature.scale * measure.x)[:, None], measure.mass / measure.mass.sum())
+        return DiscreteLaw(
+            (quadrature.shift + quadrature.scale * measure.x)[:, None], measure.mass / measure.mass.sum()
+        )
     nodes = space_certificate.space_problem(source, epsilon, second=False).nodes
     return DiscreteLaw(nodes.points, nodes.weights / nodes.weights.sum())

@@ -26,7 +26,10 @@ __all__ = ["LineLaw", "solve_line"]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+_FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35  # lattice spacings, of √ε
+_FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
 _ROUNDS = 24
+_PATIENCE = 5
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
 _ATOM = 1.05  # a group no wider than this may be one atom ...
 _SHARP = 1e-6  # ... if −ε c″ at its centre exceeds this
@@ -44,7 +47,9 @@ class LineLaw:
     rounds: int
 
 
-def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, start: Nodes | None = None) -> LineLaw:
+def solve_line(
+    coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, start: Nodes | None = None
+) -> LineLaw:
     """Minimise F over laws on the line until the certified gap is below ``tol``.
 
     Parameters
@@ -63,15 +68,28 @@ def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: f
         law = atomic(measure, start, epsilon, tol, 1e-3)
         if law.bounds.gap <= 0.5 * tol:
             return law
-    nodes = solve_nodes(coarse.x, coarse.mass, _first_lattice(coarse.x, epsilon), epsilon, gap=1e-11)
+    fine = lattice(coarse.x, epsilon, _FINE).size <= _FINE_NODES
+    best = _from_lattice(coarse, measure, epsilon, tol, _FINE if fine else _COARSE)
+    if best.bounds.gap > tol:  # rarely, a lattice is unlucky with the tails
+        again = _from_lattice(coarse, measure, epsilon, tol, _OTHER if fine else _FINE)
+        best = min(best, again, key=lambda law: law.bounds.gap)
+    return best
+
+
+def _from_lattice(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, spacing: float) -> LineLaw:
+    """Solve on a lattice, then exchange and polish."""
+    points = lattice(coarse.x, epsilon, spacing)
+    nodes = solve_nodes(coarse.x, coarse.mass, points, epsilon, gap=1e-11)
     best = atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
     trial = with_tails(measure, nodes, epsilon, tol)
+    stalled = 0
     for rounds in range(1, _ROUNDS + 1):
+        before = best.bounds.gap
         if trial.bounds.gap < best.bounds.gap:
             best = trial
-        if best.bounds.gap <= 0.5 * tol:
+        if best.bounds.gap <= 0.5 * tol or stalled >= _PATIENCE:
             break
         nodes = _improve(measure, _prune(nodes), trial.bounds, epsilon, tol)
         trial = with_tails(measure, nodes, epsilon, tol, rounds)
@@ -79,13 +97,8 @@ def solve_line(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: f
             law = atomic(measure, nodes, epsilon, tol, 10 * trial.bounds.gap, rounds)
             if law.bounds.gap < max(best.bounds.gap, 0.5 * tol):
                 best = law
+        stalled = 0 if best.bounds.gap < 0.8 * before else stalled + 1
     return best
-
-
-def _first_lattice(x: FloatArray, epsilon: float) -> FloatArray:
-    """Spacing √ε/4 where that is cheap: clusters are recognised better; √ε/2 on long ranges."""
-    fine = lattice(x, epsilon, 0.25)
-    return fine if fine.size <= 2000 else lattice(x, epsilon, 0.5)
 
 
 def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack: float, rounds: int = 0) -> LineLaw:
@@ -94,7 +107,14 @@ def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack
     slack = float(np.clip(slack, 1e-9, 1e-3))
     for a, b in _stretches(merged.y[merged.free], _MARGIN * math.sqrt(epsilon)):
         stretch = _Stretch.cut(measure, merged, epsilon, a, b)
-        solved = polish(stretch.x, stretch.mass, merged.take(stretch.inner), epsilon, background=stretch.background, slack_start=slack)
+        solved = polish(
+            stretch.x,
+            stretch.mass,
+            merged.take(stretch.inner),
+            epsilon,
+            background=stretch.background,
+            slack_start=slack,
+        )
         merged = join(merged.take(~stretch.inner), solved)
     return with_tails(measure, merged, epsilon, tol, rounds)
 
@@ -175,10 +195,15 @@ def _improve(measure: LineMeasure, nodes: Nodes, bounds: LineBounds, epsilon: fl
     return nodes
 
 
-def _mattering(measure: LineMeasure, centre: FloatArray, excess: FloatArray, root: float, tol: float) -> NDArray[np.bool_]:
+def _mattering(
+    measure: LineMeasure, centre: FloatArray, excess: FloatArray, root: float, tol: float
+) -> NDArray[np.bool_]:
     """Cells whose excess, weighted by the mass within 4√ε, adds up to more than a tenth of the tolerance."""
     cumulative = np.concatenate([[0.0], np.cumsum(measure.mass)])
-    near = (cumulative[np.searchsorted(measure.x, centre + 4 * root)] - cumulative[np.searchsorted(measure.x, centre - 4 * root)])
+    near = (
+        cumulative[np.searchsorted(measure.x, centre + 4 * root)]
+        - cumulative[np.searchsorted(measure.x, centre - 4 * root)]
+    )
     loss = np.minimum(excess, 1.0) * np.minimum(near, 1.0)
     order = np.argsort(loss)
     ignored = np.cumsum(loss[order]) < 0.1 * tol
@@ -213,5 +238,7 @@ def _solve_stretch(measure: LineMeasure, nodes: Nodes, new: FloatArray, epsilon:
     y = np.sort(np.concatenate([nodes.y[stretch.inner], new]))
     y = y[np.concatenate([[True], np.diff(y) > 1e-7 * math.sqrt(epsilon)])]
     fixed = None if stretch.background is None else np.exp(stretch.background)
-    solved = solve_nodes(stretch.x, stretch.mass, y, epsilon, background=fixed, total=float(nodes.nu[stretch.inner].sum()))
+    solved = solve_nodes(
+        stretch.x, stretch.mass, y, epsilon, background=fixed, total=float(nodes.nu[stretch.inner].sum())
+    )
     return join(nodes.take(~stretch.inner), solved)

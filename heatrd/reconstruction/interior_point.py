@@ -25,6 +25,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _REACH = 7.5
+_FAILED = 1e-6  # a residual above this sends the problem to the primal path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +72,17 @@ def lattice(x: FloatArray, epsilon: float, spacing: float = 0.5) -> FloatArray:
     return np.asarray(0.5 * (x[0] + x[-1]) + step * (np.arange(m) - 0.5 * (m - 1)))
 
 
-def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, *, background: FloatArray | None = None,
-                total: float = 1.0, gap: float = 1e-12, iterations: int = 60) -> Nodes:
+def solve_nodes(
+    x: FloatArray,
+    mass: FloatArray,
+    y: FloatArray,
+    epsilon: float,
+    *,
+    background: FloatArray | None = None,
+    total: float = 1.0,
+    gap: float = 1e-12,
+    iterations: int = 60,
+) -> Nodes:
     """Find the optimal weights for fixed positions.
 
     Parameters
@@ -91,7 +101,9 @@ def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, 
     kernel = _Kernel(x, y, math.sqrt(epsilon))
     fixed = np.zeros(x.size) if background is None else background
     even = np.full(y.size, total / y.size)
-    envelope = even * np.maximum(kernel.potential(mass, fixed, even)[1], 1e-250)  # one Blahut–Arimoto step from even weights
+    envelope = even * np.maximum(
+        kernel.potential(mass, fixed, even)[1], 1e-250
+    )  # one Blahut–Arimoto step from even weights
     free = np.zeros(y.size, bool)
     nu, slack = envelope, np.full(y.size, 0.5)
     z, c = kernel.potential(mass, fixed, nu)
@@ -121,7 +133,54 @@ def solve_nodes(x: FloatArray, mass: FloatArray, y: FloatArray, epsilon: float, 
         nu = np.maximum(nu + min(1.0, fraction * longest_step(nu, dnu)) * dnu, 1e-280)
         slack = np.maximum(slack + min(1.0, fraction * longest_step(slack, ds)) * ds, 1e-20)
         z, c = kernel.potential(mass, fixed, nu)
-    return best
+    return best if best.residual < _FAILED else _follow_barrier(kernel, mass, fixed, best, gap)
+
+
+def _follow_barrier(kernel: _Kernel, mass: FloatArray, fixed: FloatArray, start: Nodes, gap: float) -> Nodes:
+    """Primal path following, slower and safe: Newton on −Σ μ log Z + Σ ν − τ Σ e log ν for a falling τ.
+
+    The primal–dual iteration can be caught near the boundary where c ≈ 1 almost everywhere; the barrier
+    function alone is self-concordant, so that damped Newton always descends.
+    """
+    envelope = start.envelope
+    nu, tau = envelope.copy(), 0.1
+    z, c = kernel.potential(mass, fixed, nu)
+    value = _barrier_value(mass, z, nu, tau * envelope)
+    band = np.empty((nu.size, kernel.rows.shape[1]))
+    done = start.iterations
+    while tau > 0.3 * gap and done < 400:
+        for _ in range(12):
+            done += 1
+            slack = tau * envelope / nu
+            scale = np.sqrt(nu / slack)
+            kernels.rows_normal(kernel.rows, kernel.start, kernel.count, mass / z**2, scale, band)
+            band[:, 0] += 1.0
+            if not kernels.band_cholesky(band):
+                return start
+            dnu = (c - 1 + slack) * scale
+            kernels.band_solve(band, dnu)
+            dnu *= scale
+            decrement = float(np.sum((c - 1 + slack) * dnu))
+            step = min(1.0, 0.9 * longest_step(nu, dnu))
+            while True:
+                trial = nu + step * dnu
+                new_z, new_c = kernel.potential(mass, fixed, trial)
+                new_value = _barrier_value(mass, new_z, trial, tau * envelope)
+                if new_value <= value - 1e-4 * step * decrement + 1e-15 * (1 + abs(value)) or step < 1e-4:
+                    break
+                step *= 0.5
+            nu, z, c, value = trial, new_z, new_c, new_value
+            if decrement < 1e-3 * tau:
+                break
+        tau *= 0.15
+        value = _barrier_value(mass, z, nu, tau * envelope)
+    slack = np.maximum(1 - c, tau * envelope / nu)
+    residual = float((nu * slack / envelope).mean() + np.max(np.abs(1 - c - slack)))
+    return Nodes(start.y, nu, envelope, slack, start.free, residual, done)
+
+
+def _barrier_value(mass: FloatArray, z: FloatArray, nu: FloatArray, weight: FloatArray) -> float:
+    return float(nu.sum() - mass @ np.log(z) - weight @ np.log(nu))
 
 
 class _Kernel:
@@ -142,8 +201,9 @@ class _Kernel:
         return z, c
 
 
-def _direction(factor: FloatArray, scale: FloatArray, c: FloatArray, nu: FloatArray, slack: FloatArray,
-               tau: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _direction(
+    factor: FloatArray, scale: FloatArray, c: FloatArray, nu: FloatArray, slack: FloatArray, tau: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     dnu = (c - 1 + tau / nu) * scale
     kernels.band_solve(factor, dnu)
     dnu *= scale

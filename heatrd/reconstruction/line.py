@@ -108,7 +108,9 @@ class LineProblem:
             smallest = eps * (count / _MOST_NODES) ** 2 * self.scale**2
             raise TooLarge(
                 f"epsilon={eps * self.scale**2:.3g} needs {count} quadrature nodes for {self.source!r}, more than {_MOST_NODES}; "
-                f"use epsilon >= {smallest:.3g}", smallest)
+                f"use epsilon >= {smallest:.3g}",
+                smallest,
+            )
 
     def _start(self, law: DiscreteLaw | None) -> Nodes | None:
         if law is None:
@@ -138,8 +140,9 @@ class LineProblem:
         order = np.argsort(y, kind="stable")
         return self._certificate(measure, (y[order] - self.shift) / self.scale, w[order], epsilon)
 
-    def _certificate(self, measure: LineMeasure, y: FloatArray, w: FloatArray, epsilon: float,
-                     law: LineLaw | None = None) -> Certificate:
+    def _certificate(
+        self, measure: LineMeasure, y: FloatArray, w: FloatArray, epsilon: float, law: LineLaw | None = None
+    ) -> Certificate:
         """Bound on a finer quadrature; the change against the coarser one is the discretisation error."""
         eps = self.standard(epsilon)
         first = law.bounds if law is not None else bound_lagrangian(measure, y, w, eps, self.tol, repair=False)
@@ -152,8 +155,12 @@ class LineProblem:
         points = np.concatenate([measure.x, measure.tails.centre])
         masses = np.concatenate([measure.mass, measure.tails.mass])
         return Certificate(
-            epsilon=float(epsilon), lagrangian=fine.upper + error, lagrangian_lower=self._lower(fine, eps) - error,
-            distortion=fine.distortion * self.scale * self.scale, log_sup=fine.log_sup, discretisation=error,
+            epsilon=float(epsilon),
+            lagrangian=fine.upper + error,
+            lagrangian_lower=self._lower(fine, eps) - error,
+            distortion=fine.distortion * self.scale * self.scale,
+            log_sup=fine.log_sup,
+            discretisation=error,
             law=DiscreteLaw((self.shift + self.scale * y)[:, None], w / w.sum()),
             quadrature=DiscreteLaw((self.shift + self.scale * points)[:, None], masses / masses.sum()),
         )
@@ -172,8 +179,9 @@ class LineProblem:
         return max(fine.lower, shannon - 1e-14 * (1 + abs(shannon)))
 
 
-def reconstruct(source: Source1D, epsilon: float, *, tol: float | None = None,
-                start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
+def reconstruct(
+    source: Source1D, epsilon: float, *, tol: float | None = None, start: DiscreteLaw | None = None
+) -> tuple[Certificate, str]:
     """Return the best reconstruction law found at ε with its certificate, and the regime.
 
     Parameters

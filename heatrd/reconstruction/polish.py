@@ -57,8 +57,9 @@ def _factor(state: _State, slack: FloatArray, free: BoolArray, damping: float) -
     return band if kernels.band_cholesky(band) else None
 
 
-def _direction(state: _State, factor: FloatArray, slack: FloatArray, free: BoolArray,
-               tau: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _direction(
+    state: _State, factor: FloatArray, slack: FloatArray, free: BoolArray, tau: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     root_nu = np.sqrt(state.nu)
     right = np.empty(2 * state.y.size)
     right[0::2] = root_nu * (state.c - 1 + tau / state.nu)
@@ -69,8 +70,17 @@ def _direction(state: _State, factor: FloatArray, slack: FloatArray, free: BoolA
     return dnu, np.where(free, right[1::2] / root_nu, 0.0), ds
 
 
-def polish(x: FloatArray, mass: FloatArray, nodes: Nodes, epsilon: float, *, background: FloatArray | None = None,
-           residual: float = 1e-13, slack_start: float = 1e-6, iterations: int = 25) -> Nodes:
+def polish(
+    x: FloatArray,
+    mass: FloatArray,
+    nodes: Nodes,
+    epsilon: float,
+    *,
+    background: FloatArray | None = None,
+    residual: float = 1e-13,
+    slack_start: float = 1e-6,
+    iterations: int = 25,
+) -> Nodes:
     """Iterate the joint interior-point Newton from a start near the optimum.
 
     Parameters
