@@ -18,6 +18,7 @@ high rates.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,10 +81,14 @@ class Band:
         Dimension of the source.
     entropy : float, optional
         Shannon entropy of a discrete source, nats: R(0).
+    differential : float, optional
+        Differential entropy h(μ), nats: the Shannon lower bound holds at every D, below the last knot too.
     """
 
-    def __init__(self, knots: Knots, variance: float, dim: int, entropy: float | None = None) -> None:
+    def __init__(self, knots: Knots, variance: float, dim: int, entropy: float | None = None,
+                 differential: float | None = None) -> None:
         self.knots, self.variance, self.dim, self.entropy = knots, float(variance), int(dim), entropy
+        self.differential = differential if differential is not None and math.isfinite(differential) else None
 
     @cached_property
     def _hull(self) -> tuple[FloatArray, FloatArray]:
@@ -149,8 +154,13 @@ class Band:
         at, low, _, _ = self._monotone
         index = np.searchsorted(at, d, side="right") - 1
         if at.size:
-            shifted = low[np.maximum(index, 0)] - 0.5 * self.dim * (1 + np.log(d / self.dim))
+            with np.errstate(divide="ignore"):
+                shifted = low[np.maximum(index, 0)] - 0.5 * self.dim * (1 + np.log(d / self.dim))
             bound = np.where(index >= 0, np.maximum(bound, shifted), bound)
+        if self.differential is not None:
+            with np.errstate(divide="ignore"):
+                shannon = self.differential - 0.5 * self.dim * np.log(2 * np.pi * np.e * d / self.dim)
+            bound = np.maximum(bound, shannon - 1e-13)
         return np.where(d >= self.variance, 0.0, np.maximum(bound, 0.0))
 
     def upper(self, distortion: FloatArray) -> FloatArray:

@@ -41,7 +41,7 @@ __all__ = ["Between", "Knot", "refine", "solver"]
 FloatArray = NDArray[np.float64]
 
 _GAP = 0.125  # gap asked of a solve, as a share of the tolerance of the band
-_ENOUGH = 0.3  # gap that is good enough for a knot that costs no solve
+_ENOUGH = 0.4  # gap that is good enough for a knot that costs no solve
 _AIM = 0.55  # width aimed at, as a share of the tolerance
 _MOST_PIECES = 64
 _DEPTH = 12
@@ -156,7 +156,7 @@ class _Worker:
             self.knots.append(knot)
             chain.append(knot)
         chain.append(right)
-        if max(k.gap for k in chain) > 0.5 * self.tol:
+        if max(k.gap for k in chain) > 0.6 * self.tol:
             return False
         return all([self.between(a, b, depth + 1) for a, b in zip(chain[:-1], chain[1:])])
 

@@ -35,7 +35,8 @@ def write_curve(path: str | Path, curve: Any, solutions: bool = True) -> None:
         arrays |= {f"solution/{index}/{name}": part for name, part in parts.items()}
     header = {**about, "tol": curve.tol, "asked": curve.asked, "solves": curve.solves, "certificates": curve.certificates,
               "complete": curve.complete, "points": len(curve.epsilons), "solutions": kept,
-              "variance": curve.band.variance, "dim": curve.band.dim, "entropy": curve.band.entropy}
+              "variance": curve.band.variance, "dim": curve.band.dim, "entropy": curve.band.entropy,
+              "differential": curve.band.differential}
     write_npz(path, _KIND, header, arrays)
 
 
@@ -64,7 +65,7 @@ def read_curve(path: str | Path, source: Any = None) -> dict[str, Any]:
             parts = {name[len(prefix):]: value for name, value in arrays.items() if name.startswith(prefix)}
             solutions[int(each["index"])] = unpack_solution(law, each, parts)
         asked = None if header["asked"] is None else (float(header["asked"][0]), float(header["asked"][1]))
-        band = Band(Knots(*rows), header["variance"], header["dim"], header["entropy"])
+        band = Band(Knots(*rows), header["variance"], header["dim"], header["entropy"], header["differential"])
         return {"source": law, "epsilons": epsilons, "distortions": distortions, "solutions": tuple(solutions), "band": band,
                 "tol": float(header["tol"]), "asked": asked, "solves": int(header["solves"]),
                 "certificates": int(header["certificates"]), "complete": bool(header["complete"])}

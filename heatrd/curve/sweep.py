@@ -163,6 +163,7 @@ class _Sweep:
         self.bar = progress_bar(progress, getattr(source, "name", "curve"))
         self.store = None if checkpoint is None else Checkpoint(
             checkpoint, digest("curve", heatrd.__version__, fingerprint(source), tol))
+        self.differential = _differential(source)
         self.points: list[Solution | None] = []
         self.solved: dict[float, Solution] = {}
         self.between: dict[tuple[float, float], Between] = {}
@@ -202,7 +203,7 @@ class _Sweep:
     def _first_epsilons(self, top: float, most: float) -> list[float]:
         source = self.source
         low = self._lowest_epsilon(top, most)
-        many = (44 if self.tol < 1e-3 else 24) if source.dim == 1 else (24 if self.tol < 1e-3 else 14)
+        many = (46 if self.tol < 1e-3 else 24) if source.dim == 1 else (24 if self.tol < 1e-3 else 14)
         span = math.log(top / low)
         grid = np.geomspace(top, low, max(4, min(many, math.ceil(many * span / 7))))
         critical = source.critical_epsilon() or 0.0
@@ -215,12 +216,8 @@ class _Sweep:
 
     def _lowest_epsilon(self, top: float, most: float) -> float:
         """ε from which on the rate is at least ``most``: by the Shannon lower bound, since D(ε) ≤ dε."""
-        try:
-            entropy = float(differential_entropy(self.source))
-        except InvalidInput:
-            entropy = -math.inf
-        if math.isfinite(entropy):
-            return min(max(math.exp(2 * (entropy - most) / self.source.dim) / (2 * math.pi * math.e), 1e-7 * top), 0.5 * top)
+        if self.differential is not None:
+            return min(max(math.exp(2 * (self.differential - most) / self.source.dim) / (2 * math.pi * math.e), 1e-7 * top), 0.5 * top)
         return top * math.exp(-2 * min(most, 1.0) / self.source.dim)
 
     def _towards_zero_rate(self, top: float) -> None:
@@ -337,7 +334,7 @@ class _Sweep:
         assert self.range is not None
         if not high > low > 0 or high <= self.range[0]:
             return False
-        band = Band(self._knots(), self.source.total_variance, self.source.dim, _entropy(self.source))
+        band = self._band()
         probes = np.concatenate([np.linspace(low, high, 33), np.geomspace(low, high, 9), band.crossings()])
         probes = probes[(probes >= low) & (probes <= high)]
         return bool(band.width(probes).max() > self.tol)
@@ -354,6 +351,9 @@ class _Sweep:
         blocks = [np.array(rows, dtype=float).reshape(-1, 4), *(self.between[pair].rows for pair in sorted(self.between))]
         return Knots.sorted(*np.concatenate(blocks).T)
 
+    def _band(self) -> Band:
+        return Band(self._knots(), self.source.total_variance, self.source.dim, _entropy(self.source), self.differential)
+
     def assemble(self, complete: bool = True) -> RDCurve:
         """Return the curve from what is finished."""
         if self.whole_curve:
@@ -361,7 +361,7 @@ class _Sweep:
         else:
             shown = [s for s in self.points if s is not None]
         solves = sum(s.evaluations for s in shown) + sum(b.solves for b in self.between.values())
-        band = Band(self._knots(), self.source.total_variance, self.source.dim, _entropy(self.source))
+        band = self._band()
         return RDCurve(self.source, np.array([s.epsilon for s in shown], dtype=float),
                        np.array([s.distortion for s in shown], dtype=float), tuple(shown), band, self.tol, self.range, solves,
                        sum(b.certificates for b in self.between.values()), time.perf_counter() - self.began, complete)
@@ -375,6 +375,17 @@ def _unpack_between(header: dict[str, Any], arrays: dict[str, Any]) -> Between |
         return Between(rows, int(header["solves"]), int(header["certificates"]), bool(header["reached"]))
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _differential(source: Source) -> float | None:
+    """Differential entropy h(μ), nats; None where it is not known or not finite."""
+    if source.is_discrete or not source.total_variance > 0:
+        return None
+    try:
+        value = float(differential_entropy(source))
+    except InvalidInput:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _entropy(source: Source) -> float | None:
