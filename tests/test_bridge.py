@@ -12,7 +12,7 @@ from heatrd.bridge import SchrodingerBridge
 from heatrd.errors import InvalidInput
 from heatrd.grids import Grid
 from heatrd.laws import DiscreteLaw, as_law
-from heatrd.sources import BernoulliGaussian, Gaussian, GaussianMixture, Laplace, Uniform
+from heatrd.sources import BernoulliGaussian, Gaussian, GaussianMixture, Laplace, NoisySphere, Uniform
 
 ROOT3 = np.sqrt(3.0)
 
@@ -248,6 +248,14 @@ def test_solution_hands_out_its_bridge():
     np.testing.assert_allclose(bridge.copotential(1.0, solution.reconstruction.points[heavy]), 1.0, atol=1e-7)
     smooth = heatrd.solve(Gaussian(0.0, 1.0), epsilon=0.4).bridge
     np.testing.assert_allclose(smooth.density(1.0, [0.3]), np.exp(Gaussian(0.0, 0.6).logpdf([0.3])), rtol=1e-10)
+
+
+def test_reconstruction_on_circles():
+    """A noisy ring's ν is a law on circles; the bridge takes its points, and ρ_1 is ν to the quality of the solution."""
+    solution = heatrd.solve(NoisySphere(2, noise=np.sqrt(0.1)), epsilon=0.5, tol=1e-6)
+    bridge = solution.bridge
+    np.testing.assert_allclose(bridge.terminal.weights, bridge.nu.weights, atol=1e-4)
+    assert abs(bridge.quadrature(0.5).weights.sum() - 1) < 1e-6
 
 
 def test_shapes_and_errors(uniform_bridge):

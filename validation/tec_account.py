@@ -93,7 +93,9 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
     """Draw the terms against 1 − s."""
     from heatrd import plots
 
-    data = records[-1]["data"]
+    data = records[-1].get("data", {})
+    if "energies" not in data:
+        return
     with plots.style(), plots.figure() as figure:
         ax = figure.subplots()
         left = 1 - np.array(data["times"])[: len(data["energies"])]

@@ -130,8 +130,8 @@ class SchrodingerBridge:
             self.mu = min(self.mu, source_nodes(source, self.epsilon), key=len)
         self.source = source
         self.dim = self.mu.dim
-        self.nu = nu
         self.reconstruction = nu if isinstance(nu, DiscreteLaw) else _nodes_of(nu, nu_nodes, self.epsilon)
+        self.nu = nu if isinstance(nu, Source) else self.reconstruction
         if self.reconstruction.dim != self.dim:
             raise InvalidInput(
                 f"mu lives in R^{self.dim}, nu in R^{self.reconstruction.dim}; give laws on the same space"
@@ -541,6 +541,8 @@ def _nodes_of(nu: Any, nodes: DiscreteLaw | None, epsilon: float) -> DiscreteLaw
     if nodes is not None:
         return nodes
     if not isinstance(nu, Source):
+        if hasattr(nu, "points") and hasattr(nu, "weights"):  # any law that can be listed as points
+            return as_law(nu.points, nu.weights, what="nu")
         raise InvalidInput(f"nu is a {type(nu).__name__}; need a DiscreteLaw or a Source")
     return source_nodes(nu, 0.25 * epsilon)
 
