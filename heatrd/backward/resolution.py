@@ -26,7 +26,8 @@ FloatArray = NDArray[np.float64]
 ARRAYS = 14  # arrays of the grid's shape at the peak of a backward solve, transforms included
 START = {1: 1024, 2: 128, 3: 96}
 FINE = {1: 1024, 2: 192, 3: 112}
-ROUNDING = 1e-11  # a white spectrum above this level is no rounding noise but a density too narrow for the grid
+SETTLED = 1e-6
+ROUNDING = 1e-11  # a white spectrum above this level may be a density too narrow for the grid: refine and see
 IMAGES = 8  # periods summed on either side where tails leave the box
 MOST = {1: 1 << 18, 2: 1024, 3: 192}
 WIDEST = {1: 12000.0, 2: 24.0, 3: 12.0}
@@ -74,14 +75,18 @@ def grid_for(source: Source, memory_limit: int | None = None, fine: bool = False
     """Grid and density for a source with a formula; ``fine`` starts with the cells that stencils want."""
     low, high = box_of_source(source)
     n = (FINE if fine else START)[source.dim]
+    before = math.inf
     while True:
         grid = Grid.uniform(low, high, [n] * source.dim)
         check_memory(grid.shape, ARRAYS, "a backward heat solve", memory_limit)
         density = _periodised(density_on(grid, source), grid, source)
         larger = n * 2 if source.dim < 3 else (n * 3) // 2 // 8 * 8
         spectrum = spectrum_of(density, grid)
-        if (spectrum.resolved and spectrum.noise < ROUNDING) or larger > MOST[source.dim]:
+        rounding = spectrum.resolved and spectrum.noise < ROUNDING
+        settled = spectrum.noise < SETTLED and spectrum.noise > 0.2 * before  # refining no longer helps
+        if rounding or settled or larger > MOST[source.dim]:
             return grid, density
+        before = spectrum.noise
         n = larger
 
 
