@@ -48,7 +48,7 @@ _PANEL = 12  # Gauss–Legendre nodes per panel in time
 _PLANE_POINTS = 160
 _LAST_ATOMIC = 0.95
 _LINE_PATHS = 1 << 15
-_SPACE_PATHS = 1 << 16
+_SPACE_PATHS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +163,7 @@ def tec_account(
     epsilon, initial : optional
         For callables: diffusion coefficient, and the source (or discrete law) of X_0.
     n_paths, rng : int, seed
-        For ``paths``: quasi-random paths (a multiple of 16; 2¹⁵ on the line and 2¹⁶ in R^d when omitted), and their
+        For ``paths``: quasi-random paths (a multiple of 16; 2¹⁵ on the line and 2¹⁸ in R^d when omitted), and their
         seed.
     n_steps : int
         Time steps of the Euler chain, for callables.
