@@ -1,7 +1,9 @@
 """One entry: `solve` picks the regime, certifies, and returns a `Solution`.
 
-A target distortion or rate is met by finding the ε at which the solution's own pair has it: D(ε) increases and R(ε) decreases, both
-continuous wherever the source has a density. Each trial is warm-started from the last. The certificate is at the very point returned.
+A target distortion or rate is met by finding the ε at which the solution's own pair has it: D(ε) increases and R(ε)
+decreases, both
+continuous wherever the source has a density. Each trial is warm-started from the last. The certificate is at the
+very point returned.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Solution:
 
     @property
     def epsilon(self) -> float:
-        """Per-coordinate variance of the backward channel; the slope dR/dD is −1/(2ε). Infinite where D exceeds the variance."""
+        """Per-coordinate variance of the backward channel: the slope is −1/(2ε). Infinite where D > variance."""
         return self.certificate.epsilon
 
     @property
@@ -131,7 +133,8 @@ class Solution:
 
     def __repr__(self) -> str:
         return (
-            f"Solution({self.source!r}, epsilon={self.epsilon:.6g}, distortion={self.distortion:.6g}, rate={self.rate:.10g}, "
+            f"Solution({self.source!r}, epsilon={self.epsilon:.6g}, distortion={self.distortion:.6g}, "
+            f"rate={self.rate:.10g}, "
             f"gap={self.gap:.2g}, regime={self.regime!r})"
         )
 
@@ -155,7 +158,8 @@ def solve(
         Exactly one of the three: the per-coordinate variance ε of the backward channel (slope −1/2ε), the distortion
         D = E‖X−Y‖² (summed over coordinates), or the rate in nats.
     tol : float, optional
-        Gap to be proved, nats: 1e-9 on the line, 1e-8 in the plane and 1e-6 in space when omitted. Where it cannot be reached the best answer
+        Gap to be proved, nats: 1e-9 on the line, 1e-8 in the plane and 1e-6 in space when omitted. Where it cannot
+        be reached the best answer
         is returned; `Solution.certified` tells.
     start : DiscreteLaw, optional
         Law to start from, such as the reconstruction of a neighbouring solution.

@@ -1,7 +1,8 @@
 """The certificate on the line, over the continuum and with the tails.
 
 Let q = μ/Z on the core. c(y) = Σ q_i k(x_i − y) is entire, |c(u + iv)| ≤ exp(v²/2ε) c(u), so its Taylor coefficients in
-units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width √ε/2, N = 24 terms leave a remainder below 1e-18 sup c, and the
+units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width √ε/2, N = 24 terms leave a remainder below
+1e-18 sup c, and the
 polynomial's maximum is bounded by subdivision (`cell_suprema`). Outside the hull of the core c only falls.
 
 Far tail, cell by cell, with centre of mass x̄, mass P and second moment M: log Z(x) + x²/2ε is convex, hence
@@ -12,7 +13,8 @@ and α = δ/(√(2πε) μ) adds at most δ to the dual constraint, hence
 
     ∫ μ log α  =  P log δ − (P/2) log 2πε − ∫ μ log μ         (below).
 
-Local repair: where c exceeds one, α = 1/(Z s) with a smooth s ≥ 1 that covers the excess; the loss is ∫ μ log s instead of log sup c.
+Local repair: where c exceeds one, α = 1/(Z s) with a smooth s ≥ 1 that covers the excess; the loss is ∫ μ log s
+instead of log sup c.
 """
 
 from __future__ import annotations

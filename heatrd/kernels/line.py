@@ -133,7 +133,8 @@ def _slopes(a, t):
 def cell_suprema(coefficients, radius, unit, slack, bound, best, where):
     """Bound the maximum of each Taylor polynomial over |t| ≤ radius, within ``slack`` of max(its maximum, unit).
 
-    On a subcell of half-width r about t₀: p ≤ max over |δ| ≤ r of the quadratic Taylor polynomial + M₃ r³/6, with M₃ from the
+    On a subcell of half-width r about t₀: p ≤ max over |δ| ≤ r of the quadratic Taylor polynomial + M₃ r³/6, with
+    M₃ from the
     coefficients; subcells are halved until that is within ``slack``.
     """
     stack_t = np.empty(512)
@@ -304,9 +305,11 @@ def rows_normal(rows, start, count, q, scale, band):
 
 @jit
 def band_cholesky(band):
-    """Factor a symmetric positive definite band matrix in place; ``band[j, d]`` is entry (j + d, j). False: not definite.
+    """Factor a symmetric positive definite band matrix in place; ``band[j, d]`` is entry (j + d, j). False: not
+    definite.
 
-    Serial on purpose: LAPACK's blocked routine hands blocks of a few dozen rows to BLAS threads, which costs more than it gives and
+    Serial on purpose: LAPACK's blocked routine hands blocks of a few dozen rows to BLAS threads, which costs more
+    than it gives and
     fights with callers who run several solves at once.
     """
     n, width = band.shape

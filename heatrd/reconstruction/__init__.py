@@ -1,4 +1,4 @@
-"""Reconstruction laws ν: interior point, exchange and polishing on the line and in space; radial and product reductions; Blahut–Arimoto."""
+"""Reconstruction laws ν: on the line and in space, by radial and product reductions, and by Blahut–Arimoto."""
 
 from heatrd.reconstruction.baseline import BlahutArimoto, blahut_arimoto
 

@@ -103,7 +103,8 @@ def blahut_arimoto(
     exponent = -squared / (2 * epsilon)
     kernel = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     gap, done = math.inf, 0
-    for done in range(1, iterations + 1):
+    while done < iterations:
+        done += 1
         c = kernel.T @ (mu.weights / (kernel @ nu))
         gap = math.log(float(c.max()))
         if gap <= nodal_gap:
@@ -126,8 +127,8 @@ def _lattice(nodes: FloatArray, step: float, n: int) -> FloatArray:
     counts = np.ceil((high - low) / step) + 1
     if float(np.prod(counts)) * n > _MOST_ENTRIES:
         raise TooLarge(
-            f"a lattice of {'x'.join(f'{c:.0f}' for c in counts)} points against {n} source nodes is too large for dense "
-            "Blahut–Arimoto; give points= or a larger epsilon",
+            f"a lattice of {'x'.join(f'{c:.0f}' for c in counts)} points against {n} source nodes is too large for "
+            "dense Blahut–Arimoto; give points= or a larger epsilon",
             _MOST_ENTRIES // n,
         )
     axes = [0.5 * (a + b) + step * (np.arange(int(k)) - 0.5 * (k - 1)) for a, b, k in zip(low, high, counts)]

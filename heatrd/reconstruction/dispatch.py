@@ -25,7 +25,7 @@ def default_tolerance(source: Source) -> float:
 
 
 def solver_for(source: Source, tol: float) -> Solve:
-    """Return ``solve(epsilon, start) -> (certificate, regime)`` for the source; what can be prepared is prepared once."""
+    """Return ``solve(epsilon, start) -> (certificate, regime)`` for the source, prepared once for all ε."""
     if isinstance(source, Source1D):
         return line.LineProblem(source, tol).at
     if product.applies(source):
@@ -35,7 +35,7 @@ def solver_for(source: Source, tol: float) -> Solve:
         return lambda epsilon, start: radial.reconstruct(symmetric, epsilon, tol=tol, start=start)
     if source.dim > 3 and not source.is_discrete:
         raise InvalidInput(
-            f"{source!r} has dimension {source.dim}; beyond d = 3 only products of independent coordinates, rotationally "
+            f"{source!r} has dimension {source.dim}; beyond d = 3 only products, rotationally "
             "symmetric sources and samples are solved; use heatrd.neural for an estimate"
         )
     return lambda epsilon, start: space.reconstruct(source, epsilon, tol=tol, start=start)

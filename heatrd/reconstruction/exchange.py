@@ -1,9 +1,13 @@
 """The reconstruction law of a source on the line, certified.
 
-A lattice solution (`interior_point`) gives the shape of ν. The certificate then shows where c exceeds one between the nodes; nodes are
-inserted there, ever more closely (a Remez exchange), and only the stretch around them is solved again: a sequence of convex problems.
-Alongside, isolated groups of nodes that sit on one maximum of c are merged into atoms whose positions become Newton variables (`polish`): from a good start that
-converges quadratically. On long stretches where c ≈ 1 everywhere ν is nearly smooth, and lattice nodes serve as they are.
+A lattice solution (`interior_point`) gives the shape of ν. The certificate then shows where c exceeds one between
+the nodes; nodes are
+inserted there, ever more closely (a Remez exchange), and only the stretch around them is solved again: a sequence
+of convex problems.
+Alongside, isolated groups of nodes that sit on one maximum of c are merged into atoms whose positions become Newton
+variables (`polish`): from a good start that
+converges quadratically. On long stretches where c ≈ 1 everywhere ν is nearly smooth, and lattice nodes serve as
+they are.
 It ends when the certified gap is within tolerance: nothing else is trusted.
 """
 
@@ -158,7 +162,7 @@ def _prune(nodes: Nodes) -> Nodes:
 
 
 def regroup(measure: LineMeasure, nodes: Nodes, epsilon: float) -> Nodes:
-    """Drop inactive nodes; merge isolated groups on a maximum of c into free atoms; leave long stretches as they are."""
+    """Drop inactive nodes; merge isolated groups on a maximum of c into free atoms; keep long stretches."""
     root = math.sqrt(epsilon)
     kept = _prune(nodes)
     first = np.flatnonzero(np.concatenate([[True], np.diff(kept.y) > _SPLIT * root]))

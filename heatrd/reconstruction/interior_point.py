@@ -1,12 +1,15 @@
 """Interior point on fixed nodes: min over ν ≥ 0 of −Σ_i μ_i log (Z⁰ + Aν)_i + Σ_j ν_j.
 
-The optimality conditions are ν ≥ 0, s = 1 − Aᵀ(μ/Z) ≥ 0, ν s = 0: c ≤ 1 on the nodes, with c = 1 on the support (DESIGN (2)).
+The optimality conditions are ν ≥ 0, s = 1 − Aᵀ(μ/Z) ≥ 0, ν s = 0: c ≤ 1 on the nodes, with c = 1 on the support
+(DESIGN (2)).
 A primal–dual step with Mehrotra's corrector solves
 
     (Aᵀ Q A + diag(s/ν)) dν = c − 1 + τ/ν,   Q = μ/Z²,
 
-whose matrix is banded once k is cut; it is scaled by √(ν/s) on both sides before the Cholesky factorisation. The barrier is
-weighted by an envelope, τ_j = τ e_j with e ∝ μ, so that the slack of an atom of weight 1e-12 in a tail is resolved as well as that of a heavy one.
+whose matrix is banded once k is cut; it is scaled by √(ν/s) on both sides before the Cholesky factorisation. The
+barrier is
+weighted by an envelope, τ_j = τ e_j with e ∝ μ, so that the slack of an atom of weight 1e-12 in a tail is resolved
+as well as that of a heavy one.
 """
 
 from __future__ import annotations
@@ -60,9 +63,12 @@ class Nodes:
 
 def join(*parts: Nodes) -> Nodes:
     """Merge and sort."""
-    columns = [np.concatenate([getattr(p, f) for p in parts]) for f in ("y", "nu", "envelope", "slack", "free")]
-    order = np.argsort(columns[0], kind="stable")
-    return Nodes(*(c[order] for c in columns))
+    y = np.concatenate([p.y for p in parts])
+    nu = np.concatenate([p.nu for p in parts])
+    envelope = np.concatenate([p.envelope for p in parts])
+    slack = np.concatenate([p.slack for p in parts])
+    free = np.concatenate([p.free for p in parts])
+    return Nodes(y, nu, envelope, slack, free).take(np.argsort(y, kind="stable"))
 
 
 def lattice(x: FloatArray, epsilon: float, spacing: float = 0.5) -> FloatArray:

@@ -1,7 +1,9 @@
 """Solving and certifying a source on the line, in its own units.
 
-Order of trial: a point mass at the mean (zero rate); the deblurred source where it is known in closed form (backward-heat class, SLB
-tight); otherwise the exchange method. Whatever comes out is certified on a finer quadrature than it was found with, and the
+Order of trial: a point mass at the mean (zero rate); the deblurred source where it is known in closed form
+(backward-heat class, SLB
+tight); otherwise the exchange method. Whatever comes out is certified on a finer quadrature than it was found with,
+and the
 difference between the two is carried in the bounds.
 """
 
@@ -26,7 +28,7 @@ __all__ = ["LineProblem", "certify_law", "reconstruct"]
 FloatArray = NDArray[np.float64]
 
 _MOST_NODES = 6_000_000  # refused
-_WANTED_NODES = 600_000  # a heavier far tail is accepted, at the price of a wider certificate, rather than more nodes
+_WANTED_NODES = 300_000  # a heavier far tail is accepted, at the price of a wider certificate, rather than more nodes
 _HEAVIEST_TAIL = 1e-5
 
 
@@ -107,7 +109,8 @@ class LineProblem:
         if count > _MOST_NODES:
             smallest = eps * (count / _MOST_NODES) ** 2 * self.scale**2
             raise TooLarge(
-                f"epsilon={eps * self.scale**2:.3g} needs {count} quadrature nodes for {self.source!r}, more than {_MOST_NODES}; "
+                f"epsilon={eps * self.scale**2:.3g} needs {count} quadrature nodes for {self.source!r}, "
+                f"more than {_MOST_NODES}; "
                 f"use epsilon >= {smallest:.3g}",
                 smallest,
             )

@@ -4,9 +4,12 @@ With η = y/√ε the Lagrangian Φ = −Σ_i μ_i log Σ_j ν_j k(x_i − y_j) 
 
     ∂Φ/∂ν_j = 1 − c_j,        ∂Φ/∂η_j = −ν_j √ε c′_j,
 
-and its Hessian is Σ_i μ_i v_i v_iᵀ (v_i = posterior weights and their first moments) plus 2 × 2 blocks of c′ and c″. Weights are kept positive by a
-barrier with slack s_j (1 − c_j = s_j, ν_j s_j = τ_j); positions of *free* nodes are Newton variables, the others stay: on stretches where c ≈ 1
-everywhere the positions of the atoms do not matter, and Newton on them would only wander. Rows and columns are scaled by √ν_j, so
+and its Hessian is Σ_i μ_i v_i v_iᵀ (v_i = posterior weights and their first moments) plus 2 × 2 blocks of c′ and
+c″. Weights are kept positive by a
+barrier with slack s_j (1 − c_j = s_j, ν_j s_j = τ_j); positions of *free* nodes are Newton variables, the others
+stay: on stretches where c ≈ 1
+everywhere the positions of the atoms do not matter, and Newton on them would only wander. Rows and columns are
+scaled by √ν_j, so
 that an atom of weight 1e-12 in a tail counts as much as a heavy one.
 """
 
@@ -130,6 +133,6 @@ def polish(
         slack = np.maximum(slack + min(1.0, 0.995 * longest_step(slack, ds)) * ds, 1e-18)
         if np.any(np.diff(y) <= 0):
             order = np.argsort(y, kind="stable")
-            y, nu, slack, free, envelope = (v[order] for v in (y, nu, slack, free, envelope))
+            y, nu, slack, envelope, free = y[order], nu[order], slack[order], envelope[order], free[order]
         state = _evaluate(x, mass, y, nu, fixed, root)
     return best

@@ -46,7 +46,8 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def log_density(self, x: ArrayLike) -> FloatArray:
-        """Log-density of the absolutely continuous part at points ``x`` of shape (..., d) → (...); −inf off the support.
+        """Log-density of the absolutely continuous part at points ``x`` of shape (..., d) → (...); −inf off the
+        support.
 
         The continuous part integrates to ``1 - discrete_part[1].sum()``.
         """
@@ -117,7 +118,7 @@ class Source1D(Source):
 
     @abc.abstractmethod
     def tail_cut(self, mass: float) -> tuple[float, float]:
-        """Points (a, b) with P(X < a) ≤ mass and P(X > b) ≤ mass; accurate down to mass ~ 1e-300 where the law allows."""
+        """Points (a, b) with P(X < a) ≤ mass and P(X > b) ≤ mass; accurate down to mass ~ 1e-300 if possible."""
 
     def log_density(self, x: ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
