@@ -167,7 +167,7 @@ def certificate_records(smoke: bool) -> list[dict[str, Any]]:
     for name, source in members(smoke).items():
         allowed = 1e-9 if source.dim < 3 else 1e-7
         gaps = []
-        for theta in THETAS[1::2] if source.dim > 1 else THETAS:
+        for theta in {1: THETAS, 2: THETAS[1::2], 3: THETAS[2:3]}[source.dim]:
             gaps.append(heatrd.backward_heat(source, theta * source.critical_epsilon()).certificate.gap)
         records.append(
             {
