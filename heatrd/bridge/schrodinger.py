@@ -215,8 +215,9 @@ class SchrodingerBridge:
             nu_atoms = AtomFlow(law.points, np.log(law.weights) + self.tilt)
             log_mu = np.log(self.mu.weights)
         if terminal is None:
-            smooth = isinstance(nu, Source) and not nu.is_discrete and not self.tilt.any()
-            terminal = _flow_of(nu, nu_atoms, self.epsilon) if smooth else nu_atoms
+            terminal = nu_atoms
+            if isinstance(nu, Source) and not nu.is_discrete and not self.tilt.any():
+                terminal = _flow_of(nu, nu_atoms, self.epsilon)
         log_phi0, _ = terminal.log_and_score(self.epsilon, self.mu.points)
         nodes = AtomFlow(self.mu.points, log_mu - log_phi0)
         ratio: Flow = nodes
