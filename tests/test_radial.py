@@ -129,7 +129,7 @@ def test_gap(source, epsilon):
 
 
 def test_heavy_tail_says_what_it_reached():
-    certificate, _ = reconstruct(IsotropicT(10, df=6.0), 0.5, tol=1e-6)
+    certificate, _ = reconstruct(IsotropicT(10, df=6.0), 1.0, tol=1e-4)
     assert certificate.gap < 1e-2
     assert certificate.discretisation <= certificate.gap
 
@@ -142,7 +142,7 @@ def test_scaling_and_translation():
     np.testing.assert_allclose(moved.law.mean, [1.0, 2.0, 3.0, 4.0])
 
 
-@pytest.mark.parametrize(("source", "epsilon"), [(Disc(), 0.1), (Sphere(3), 0.15)])
+@pytest.mark.parametrize(("source", "epsilon"), [(Disc(), 0.1), (NoisySphere(2), 0.3)])
 def test_listed_points_prove_the_same(source, epsilon):
     certificate, _ = reconstruct(source, epsilon)
     listed = certify_law(source, heatrd.as_law(certificate.law.points, certificate.law.weights), epsilon)

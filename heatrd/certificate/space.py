@@ -42,9 +42,9 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
-SPACING = 0.3  # of √ε
+SPACING = {2: 0.3, 3: 0.42}  # of √ε: as fine as the default tolerance needs
 FINER = 0.85
-TAIL_MASS = 1e-13
+TAIL_MASS = {2: 1e-13, 3: 1e-9}
 _POWER, _WIDTH, _PASSES = 4, 1.5, 6
 
 
@@ -76,15 +76,17 @@ class SpaceProblem:
         return self.shift + np.sqrt(self.epsilon) * points
 
 
-def space_problem(source: Source, epsilon: float, *, spacing: float = SPACING, second: bool = True) -> SpaceProblem:
+def space_problem(source: Source, epsilon: float, *, spacing: float | None = None, second: bool = True) -> SpaceProblem:
     """Discretise a source at spacing·√ε, and once more finer for the error estimate."""
     root = float(np.sqrt(epsilon))
-    nodes = space_nodes(source, spacing * root, TAIL_MASS)
+    spacing = SPACING.get(source.dim, 0.42) if spacing is None else spacing
+    mass = TAIL_MASS.get(source.dim, 1e-9)
+    nodes = space_nodes(source, spacing * root, mass)
     shift = np.asarray(nodes.weights @ nodes.points)
     tiles = make_tiles((nodes.points - shift) / root, nodes.weights)
     finer = None
     if second and not nodes.exact:
-        other = space_nodes(source, FINER * spacing * root, TAIL_MASS)
+        other = space_nodes(source, FINER * spacing * root, mass)
         finer = make_tiles((other.points - shift) / root, other.weights)
     return SpaceProblem(float(epsilon), shift, nodes, tiles, finer)
 

@@ -9,7 +9,8 @@ imaginary half-axis h(ρ − 1/ρ)/2, so interpolation at n Chebyshev points err
 (Trefethen, Approximation Theory and Practice, thm 8.2), and d axes in turn by e_n Σ_k Λ_n^k with the Lebesgue
 constant Λ_n. So values of c on Chebyshev grids of side-2 cells determine c to rounding. Each cell's
 polynomial is cut into subcells of side 1/2 in Bernstein form, whose largest coefficient bounds it from
-above and whose corner coefficients are values; cells that could still hold the supremum are halved until the bound is
+above and whose corner coefficients are values; a second bound takes the Taylor quadratic of the cell at its exact
+maximum and only the rest in Bernstein form. Cells that could still hold the supremum are halved until the bound is
 within
 the accuracy asked for. The overestimate falls with the second derivative of c times side², so flat ridges
 cost nothing and isolated peaks cost a constant number of cells per level.
@@ -81,6 +82,65 @@ def _halves(n: int) -> FloatArray:
     """De Casteljau at the midpoint: Bernstein coefficients → those of the two halves, shape (2, n, n)."""
     left = np.array([[comb(i, j) * 0.5**i if j <= i else 0.0 for j in range(n)] for i in range(n)])
     return np.array([left, left[::-1, ::-1]])
+
+
+@lru_cache(maxsize=32)
+def _taylor_functionals(n: int) -> tuple[FloatArray, FloatArray]:
+    """Value, first and second derivative at the middle of [−1, 1] from Bernstein coefficients, (3, n); and the Bernstein
+    coefficients of 1, t, t², (3, n)."""
+    degree = n - 1
+    k = np.arange(n)
+    functionals = np.zeros((3, n))
+    functionals[0] = comb(degree, k) / 2.0**degree
+    difference = np.eye(n)
+    for order in (1, 2):
+        difference = np.diff(difference, axis=0)
+        left = degree - order
+        basis = comb(left, np.arange(left + 1)) / 2.0**left
+        factor = degree / 2 if order == 1 else degree * (degree - 1) / 4
+        functionals[order] = factor * basis @ difference
+    monomials = np.array(
+        [np.ones(n), 2 * k / degree - 1, 4 * k * (k - 1) / (degree * (degree - 1)) - 4 * k / degree + 1]
+    )
+    return functionals, monomials
+
+
+def _outer(vectors: list[FloatArray]) -> FloatArray:
+    out = vectors[0]
+    for v in vectors[1:]:
+        out = np.multiply.outer(out, v)
+    return np.asarray(out).ravel()
+
+
+def _quadratic_bound(cells: FloatArray) -> FloatArray:
+    """Bound each cell by its Taylor quadratic at the centre, maximised exactly, plus the Bernstein bound of the rest.
+
+    Along an eigenvector of curvature λ < 0 with slope γ the quadratic rises at most by γ²/2|λ|, so ridges and
+    peaks are overestimated by the third order only.
+    """
+    dim, n = cells.ndim - 1, cells.shape[1]
+    flat = cells.reshape(len(cells), -1)
+    functionals, monomials = _taylor_functionals(n)
+    powers = [tuple(int(v) for v in np.eye(dim, dtype=int)[a]) for a in range(dim)]
+    pairs = [(a, b) for a in range(dim) for b in range(a, dim)]
+    seconds = [tuple(x + y for x, y in zip(powers[a], powers[b])) for a, b in pairs]
+    orders = [(0,) * dim, *powers, *seconds]
+    rows = np.array([_outer([functionals[k] for k in order]) for order in orders])
+    factor = np.array([1.0] * (1 + dim) + [0.5 if a == b else 1.0 for a, b in pairs])
+    shapes = factor[:, None] * np.array([_outer([monomials[k] for k in order]) for order in orders])
+    taylor = flat @ rows.T
+    rest = (flat - taylor @ shapes).max(axis=1)
+    gradient = taylor[:, 1 : 1 + dim]
+    hessian = np.zeros((len(cells), dim, dim))
+    for column, (a, b) in enumerate(pairs):
+        hessian[:, a, b] = hessian[:, b, a] = taylor[:, 1 + dim + column]
+    values, vectors = np.linalg.eigh(hessian)
+    slope = np.abs(np.einsum("nji,nj->ni", vectors, gradient))
+    radius = np.sqrt(dim)
+    down = np.maximum(-values, 1e-300)
+    inside = (values < 0) & (slope <= down * radius)
+    rise = np.where(inside, slope**2 / (2 * down), slope * radius + 0.5 * values * radius**2)
+    return np.asarray(taylor[:, 0] + rise.sum(axis=1) + rest)
 
 
 def _along(matrix: FloatArray, values: FloatArray, axis: int) -> FloatArray:
@@ -199,11 +259,13 @@ def upper_bound(result: Scan, accuracy: float) -> float:
         best = max(best, float(cells[corners].max()))
         target = max(best, 1.0) + 0.5 * accuracy
         flat = cells.reshape(len(cells), -1).max(axis=1)
+        if m > 3:
+            flat = np.minimum(flat, _quadratic_bound(cells))
         keep = flat > target
         if (~keep).any():
             top = max(top, float(flat[~keep].max()))
         cells = cells[keep]
-        if len(cells) > 200_000:  # hopelessly many: accept the bound reached
+        if cells.size > 24_000_000:  # hopelessly many: accept the bound reached
             break
         for axis in range(dim):
             cells = np.concatenate([_along(h, cells, axis + 1) for h in _halves(m)])

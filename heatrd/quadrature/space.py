@@ -132,7 +132,7 @@ def _mixture_nodes(source: GaussianMixture, spacing: float, mass: float) -> tupl
     dim, reach = source.dim, normal_reach(mass, source.dim)
     values, vectors = np.linalg.eigh(source.covs)
     sigma = np.sqrt(np.maximum(values, 0.0))
-    step = np.minimum(0.6 * sigma, spacing)
+    step = np.minimum(0.75 * sigma, spacing)
     flat = values <= 1e-14 * values.max()
     each = np.where(flat, 1.0, 2 * reach * sigma / np.where(flat, 1.0, step) + 2)
     separate = float(each.prod(axis=1).sum())
