@@ -1,5 +1,6 @@
 """Certificates on the line against quadrature that shares no code with them: scipy's quad, mpmath, dense scans."""
 
+import itertools
 import math
 
 import mpmath
@@ -44,7 +45,9 @@ def panels(frozen, kinks, epsilon):
 
 def integral(f, edges):
     """∫ f by scipy's quad, panel by panel."""
-    return math.fsum(integrate.quad(f, a, b, epsabs=1e-14, epsrel=1e-11, limit=50)[0] for a, b in zip(edges[:-1], edges[1:]))
+    return math.fsum(
+        integrate.quad(f, a, b, epsabs=1e-14, epsrel=1e-11, limit=50)[0] for a, b in itertools.pairwise(edges)
+    )
 
 
 def lagrangian(law, epsilon, frozen, kinks):
@@ -100,9 +103,12 @@ def mp_certificate(law, epsilon, density, low, high, kinks, points):
             return mpmath.fsum(w * mpmath.exp(-((x - y) ** 2) / (2 * eps)) for y, w in atoms) / total
 
         edges = sorted({mpmath.mpf(low), mpmath.mpf(high), *map(mpmath.mpf, kinks)})
-        edges = [a + (b - a) * i / 6 for a, b in zip(edges[:-1], edges[1:]) for i in range(6)] + [edges[-1]]
+        edges = [a + (b - a) * i / 6 for a, b in itertools.pairwise(edges) for i in range(6)] + [edges[-1]]
         f = mpmath.quad(lambda x: -density(x) * mpmath.log(z(x)), edges)
-        c = [mpmath.quad(lambda x, y=y: density(x) / z(x) * mpmath.exp(-((x - y) ** 2) / (2 * eps)), edges) for y in points]
+        c = [
+            mpmath.quad(lambda x, y=y: density(x) / z(x) * mpmath.exp(-((x - y) ** 2) / (2 * eps)), edges)
+            for y in points
+        ]
         return f, c
 
 
@@ -223,9 +229,18 @@ def test_certificate_does_not_care_about_order_or_scale_of_weights():
 @pytest.mark.parametrize(
     ("points", "weights", "epsilon"),
     [
-        ([], None, 0.1), ([0.0, math.nan], None, 0.1), ([0.0], [1.0, 2.0], 0.1), ([0.0, 1.0], [-1.0, 2.0], 0.1),
-        ([0.0, 1.0], [0.0, 0.0], 0.1), ([[0.0, 1.0]], None, 0.1), ([0.0], None, None), ([0.0], None, -1.0),
-        ([0.0], None, math.inf), ([0.0], None, "wide"), (["a"], None, 0.1), ([0.0], [math.inf], 0.1),
+        ([], None, 0.1),
+        ([0.0, math.nan], None, 0.1),
+        ([0.0], [1.0, 2.0], 0.1),
+        ([0.0, 1.0], [-1.0, 2.0], 0.1),
+        ([0.0, 1.0], [0.0, 0.0], 0.1),
+        ([[0.0, 1.0]], None, 0.1),
+        ([0.0], None, None),
+        ([0.0], None, -1.0),
+        ([0.0], None, math.inf),
+        ([0.0], None, "wide"),
+        (["a"], None, 0.1),
+        ([0.0], [math.inf], 0.1),
     ],
 )
 def test_bad_laws_are_refused_in_one_line(points, weights, epsilon):

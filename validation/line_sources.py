@@ -1,7 +1,8 @@
 """Every named source on the line, from about 6.6 bits down to zero rate: the certified gap and the time.
 
-Issue 2's target: gap ≤ 1e-9 nats by default and ≤ 1e-11 when asked, at ε/variance from 1e-4 to 2; the two answers must overlap, lie
-between the Shannon and the Gaussian bound, and one default solve at ε = 0.05·variance should take 0.2 s, at 1e-4 at most 3 s.
+Issue 2's target: gap ≤ 1e-9 nats by default and ≤ 1e-11 when asked, at ε/variance from 1e-4 to 2; the two answers
+must overlap, lie between the Shannon and the Gaussian bound, and one default solve at ε = 0.05·variance should take
+0.2 s, at 1e-4 at most 3 s.
 
     python -m validation.line_sources            the whole table
     python -m validation.line_sources --smoke
@@ -30,7 +31,7 @@ def names() -> list[str]:
 
 
 def rows(which: Sequence[str], ratios: Sequence[float], tolerances: Sequence[float]) -> Iterator[dict[str, Any]]:
-    """Solve each source at each ratio and tolerance; yield what came out."""
+    """Solve each source at each ratio and tolerance."""
     for name in which:
         source = heatrd.as_source(name)
         for ratio in ratios:
@@ -43,9 +44,17 @@ def _row(name: str, source: Source1D, ratio: float, tol: float) -> dict[str, Any
     began = time.perf_counter()
     found = heatrd.solve(source, epsilon=epsilon, tol=tol)
     return {
-        "source": name, "ratio": ratio, "tol": tol, "gap": found.gap, "lagrangian": found.lagrangian,
-        "lagrangian_lower": found.lagrangian_lower, "rate": found.rate, "distortion": found.distortion,
-        "atoms": len(found.reconstruction), "regime": found.regime, "seconds": time.perf_counter() - began,
+        "source": name,
+        "ratio": ratio,
+        "tol": tol,
+        "gap": found.gap,
+        "lagrangian": found.lagrangian,
+        "lagrangian_lower": found.lagrangian_lower,
+        "rate": found.rate,
+        "distortion": found.distortion,
+        "atoms": len(found.reconstruction),
+        "regime": found.regime,
+        "seconds": time.perf_counter() - began,
         "sandwiched": _sandwiched(source, found),
     }
 
@@ -61,8 +70,11 @@ def run(smoke: bool = False) -> list[dict[str, Any]]:
     """Sweep; one record a source and tolerance."""
     which, ratios = (SMOKE_SOURCES, SMOKE_RATIOS) if smoke else (names(), RATIOS)
     table = list(rows(which, ratios, TOLERANCES))
-    records = [_record(name, tol, [r for r in table if (r["source"], r["tol"]) == (name, tol)])
-               for name in which for tol in TOLERANCES]
+    records = [
+        _record(name, tol, [r for r in table if (r["source"], r["tol"]) == (name, tol)])
+        for name in which
+        for tol in TOLERANCES
+    ]
     return [*records, _agreement(table)]
 
 
@@ -84,8 +96,10 @@ def _agreement(table: list[dict[str, Any]]) -> dict[str, Any]:
         pairs.setdefault((row["source"], row["ratio"]), []).append(row)
     worst = max(max(r["lagrangian_lower"] for r in p) - min(r["lagrangian"] for r in p) for p in pairs.values())
     return {
-        "claim": "answers at both tolerances overlap", "expected": "largest lower bound <= smallest upper bound",
-        "measured": f"largest difference {worst:.1e} over {len(pairs)} pairs", "passed": worst <= 0,
+        "claim": "answers at both tolerances overlap",
+        "expected": "largest lower bound <= smallest upper bound",
+        "measured": f"largest difference {worst:.1e} over {len(pairs)} pairs",
+        "passed": worst <= 0,
     }
 
 
@@ -99,9 +113,12 @@ def main() -> None:
     print(f"{'source':<32}{'eps/var':>8}{'tol':>8}{'gap':>10}{'rate':>14}{'D/var':>11}{'atoms':>7}{'s':>7}  regime")
     for r in rows(which, SMOKE_RATIOS if given.smoke else RATIOS, TOLERANCES):
         relative = r["distortion"] / heatrd.as_source(r["source"]).total_variance
-        print(f"{r['source']:<32}{r['ratio']:>8g}{r['tol']:>8g}{r['gap']:>10.1e}{r['rate']:>14.9f}{relative:>11.4e}{r['atoms']:>7}"
-              f"{r['seconds']:>7.2f}  {r['regime']}{'' if r['gap'] <= r['tol'] else '  MISSED'}"
-              f"{'' if r['sandwiched'] else '  OUTSIDE SLB/GAUSSIAN'}{'' if math.isfinite(r['rate']) else '  NOT FINITE'}", flush=True)
+        print(
+            f"{r['source']:<32}{r['ratio']:>8g}{r['tol']:>8g}{r['gap']:>10.1e}{r['rate']:>14.9f}{relative:>11.4e}{r['atoms']:>7}"
+            f"{r['seconds']:>7.2f}  {r['regime']}{'' if r['gap'] <= r['tol'] else '  MISSED'}"
+            f"{'' if r['sandwiched'] else '  OUTSIDE SLB/GAUSSIAN'}{'' if math.isfinite(r['rate']) else '  NOT FINITE'}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
