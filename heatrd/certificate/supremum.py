@@ -86,8 +86,7 @@ def _halves(n: int) -> FloatArray:
 
 @lru_cache(maxsize=32)
 def _taylor_functionals(n: int) -> tuple[FloatArray, FloatArray]:
-    ones, first = np.ones(n), 2 * k / degree - 1
-    monomials = np.array([ones, first, 4 * k * (k - 1) / (degree * (degree - 1)) - 4 * k / degree + 1])
+    """Value, first and second derivative at the middle of [−1, 1] from Bernstein coefficients, (3, n); the Bernstein
     coefficients of 1, t, t², (3, n)."""
     degree = n - 1
     k = np.arange(n)
