@@ -144,6 +144,8 @@ def _targets(values: ArrayLike, name: str) -> FloatArray:
 
 def _solve_epsilon(source: Source, epsilon: float, tol: float) -> Solution:
     """One solved point at a given ε."""
+    if not source.total_variance > 0:
+        return solve(source, epsilon=epsilon, tol=tol)
     began = time.perf_counter()
     certificate, regime = solver(source, tol)(epsilon, None)
     return Solution(source, certificate, regime, certificate.distortion, tol, 1, time.perf_counter() - began)
