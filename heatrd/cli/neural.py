@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--range", metavar="MIN,MAX", help="epsilons trained over (default: 0.02 to 1 of the variance)")
     parser.add_argument("--points", type=int, default=8, metavar="N", help="points read off the curve (default: 8)")
     parser.add_argument("--steps", type=int, default=1500, metavar="N", help="training steps (default: 1500)")
-    parser.add_argument("--entropy", default="last-step-mixture", metavar="NAME", help="terminal entropy in training")
+    parser.add_argument("--entropy", default="auto", metavar="NAME", help="terminal entropy in training")
     parser.add_argument("--seed", type=int, default=0, help="seed of training and evaluation (default: 0)")
     parser.add_argument("--held-out", type=int, metavar="N", help="points behind the bound (default: 16384)")
     parser.add_argument("--no-certified", action="store_true", help="do not solve for the certified curve beside it")

@@ -33,6 +33,7 @@ BoolArray = NDArray[np.bool_]
 _FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35  # lattice spacings, of √ε
 _FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
 _ROUNDS = 24
+_SIMPLIFIED = 1500  # laws larger than this are returned as they were found
 _PATIENCE = 5
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
 _ATOM = 1.05  # a group no wider than this may be one atom ...
@@ -77,7 +78,26 @@ def solve_line(
     if best.bounds.gap > tol:  # rarely, a lattice is unlucky with the tails
         again = _from_lattice(coarse, measure, epsilon, tol, _OTHER if fine else _FINE)
         best = min(best, again, key=lambda law: law.bounds.gap)
-    return best
+    return simplify(measure, best, epsilon, tol) if best.nodes.y.size <= _SIMPLIFIED else best
+
+
+def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> LineLaw:
+    """Merge nodes that stand closely around one place, as far as the certificate allows."""
+    root = math.sqrt(epsilon)
+    for width in (0.6, 0.3, 0.1):
+        nodes = _prune(law.nodes)
+        first = np.flatnonzero(np.concatenate([[True], np.diff(nodes.y) > width * root]))
+        if first.size == law.nodes.y.size:
+            return law
+        total = np.add.reduceat(nodes.nu, first)
+        centre = np.add.reduceat(nodes.nu * nodes.y, first) / total
+        slack = np.minimum.reduceat(nodes.slack, first)
+        merged = Nodes(centre, total, total, slack, np.ones(first.size, bool))
+        solved = polish(measure.x, measure.mass, merged, epsilon, slack_start=1e-7, iterations=10)
+        trial = with_tails(measure, solved, epsilon, tol, law.rounds)
+        if trial.bounds.gap <= max(0.5 * tol, law.bounds.gap):
+            return trial
+    return law
 
 
 def _from_lattice(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, spacing: float) -> LineLaw:
