@@ -128,8 +128,9 @@ def test_gap(source, epsilon):
     assert certificate.log_sup >= -1e-12
 
 
+@pytest.mark.slow
 def test_heavy_tail_says_what_it_reached():
-    certificate, _ = reconstruct(IsotropicT(10, df=6.0), 1.0, tol=1e-4)
+    certificate, _ = reconstruct(IsotropicT(2, df=8.0), 1.0, tol=1e-3)
     assert certificate.gap < 1e-2
     assert certificate.discretisation <= certificate.gap
 

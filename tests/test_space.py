@@ -293,9 +293,9 @@ def test_refusals():
 def test_second_quadrature_sees_a_coarse_first_one():
     source = Polygon()
     law = as_law(np.array([[0.0, 0.0], [0.5, 0.0]]))
-    coarse = space_problem(source, 0.001, spacing=2.0)
+    coarse = space_problem(source, 0.01, spacing=2.0)
     check = check_nodes(coarse.tiles, coarse.scaled(law.points), law.weights, 1e-6, repair=False, finer=coarse.finer)
-    fine = space_problem(source, 0.001, spacing=0.3)
+    fine = space_problem(source, 0.01, spacing=0.3)
     good = check_nodes(fine.tiles, fine.scaled(law.points), law.weights, 1e-6, repair=False, finer=fine.finer)
     assert check.difference > 10 * good.difference
     assert abs(check.objective - good.objective) <= 3 * check.difference + 1e-9

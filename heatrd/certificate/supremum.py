@@ -139,8 +139,9 @@ def _quadratic_bound(cells: FloatArray) -> FloatArray:
     radius = np.sqrt(dim)
     down = np.maximum(-values, 1e-300)
     inside = (values < 0) & (slope <= down * radius)
-    rise = np.where(inside, slope**2 / (2 * down), slope * radius + 0.5 * values * radius**2)
-    return np.asarray(taylor[:, 0] + rise.sum(axis=1) + rest)
+    with np.errstate(over="ignore"):  # far-off laws have c of any size; infinity is a bound
+        rise = np.where(inside, slope**2 / (2 * down), slope * radius + 0.5 * values * radius**2)
+        return np.asarray(taylor[:, 0] + rise.sum(axis=1) + rest)
 
 
 def _along(matrix: FloatArray, values: FloatArray, axis: int) -> FloatArray:
@@ -260,7 +261,7 @@ def upper_bound(result: Scan, accuracy: float) -> float:
         target = max(best, 1.0) + 0.5 * accuracy
         flat = cells.reshape(len(cells), -1).max(axis=1)
         if m > 3:
-            flat = np.minimum(flat, _quadratic_bound(cells))
+            flat = np.fmin(flat, _quadratic_bound(cells))
         keep = flat > target
         if (~keep).any():
             top = max(top, float(flat[~keep].max()))
