@@ -12,7 +12,8 @@ from heatrd.quadrature.line import LineQuadrature
 from heatrd.sources.base import Source1D
 
 NAMES = [
-    "uniform", "laplace", "exponential", "triangular", "gaussian", "gaussian-mixture", "logistic", "gamma", "half-normal",
+    "uniform", "laplace", "exponential", "triangular", "gaussian", "gaussian-mixture", "logistic", "gamma",
+    "half-normal",
     "generalized-gaussian", "beta", "cosine", "semicircle", "bernoulli-gaussian", "lognormal", "gumbel", "trapezoid",
 ]  # fmt: skip
 POLES = {

@@ -7,6 +7,7 @@ included."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def recompute(case: Case, solution: Any, points: np.ndarray) -> tuple[Any, Any]:
         return mp.log(mp.fsum(w * mp.exp(-((x - y) ** 2) / (2 * eps)) for y, w in atoms) / total)
 
     def over(f: Callable[[Any], Any]) -> Any:
-        return mp.fsum(mp.quad(f, pair) for pair in zip(edges[:-1], edges[1:]))
+        return mp.fsum(mp.quad(f, pair) for pair in itertools.pairwise(edges))
 
     lagrangian = over(lambda x: -case.density(x) * log_z(x))
     c = [over(lambda x, y=y: case.density(x) * mp.exp(-((x - y) ** 2) / (2 * eps) - log_z(x))) for y in points]
@@ -70,7 +71,7 @@ def recompute(case: Case, solution: Any, points: np.ndarray) -> tuple[Any, Any]:
 
 def _split(edges: tuple[Any, ...], width: float) -> list[Any]:
     out = [edges[0]]
-    for a, b in zip(edges[:-1], edges[1:]):
+    for a, b in itertools.pairwise(edges):
         n = max(1, math.ceil(float(b - a) / width))
         out += [a + (b - a) * i / n for i in range(1, n + 1)]
     return out

@@ -45,7 +45,7 @@ Function = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """A density analytic on each piece, for complex balls; logslope(x) = (log μ)′, where it has tails; exact entropy."""
+    """A density analytic on each piece, logslope(x) = (log μ)′, where it has tails; exact entropy."""
 
     source: Any
     edges: tuple[float, ...]
@@ -172,7 +172,7 @@ class Proof:
         """Find the repair in floating point; any choice is allowed, so nothing has to be proved about it."""
         root, eps = float(self.root), float(self.eps)
         x, mass = [], []
-        t, v = np.polynomial.legendre.leggauss(12)
+        t, v = np.polynomial.legendre.leggauss(24)
         for low, high, piece in self.panels(CORE_TAIL):
             half = (high - low) / 2
             for s, weight in zip(t, v):
@@ -182,7 +182,7 @@ class Proof:
         a = np.log(self.w) - (place[:, None] - self.y) ** 2 / (2 * eps)
         log_q = np.log(mass) - logsumexp(a, axis=1)
         knots = np.arange(place[0] - 6 * root, place[-1] + 6 * root, root)
-        look = np.arange(place[0], place[-1], root / 6)
+        look = np.arange(place[0], place[-1], root / 24)
         kernel = -((look[:, None] - place) ** 2) / (2 * eps)
         height, log_s = np.zeros(knots.size), np.zeros(place.size)
         bump = np.exp(-((place[:, None] - knots) ** 2) / (2 * eps))
@@ -243,7 +243,7 @@ class Proof:
     def _on_ellipse(
         self, middle: float, half: float, rho: float, piece: int, shift: Any
     ) -> tuple[Any, Any, Any] | None:
-        """Bounds of |μ log Z|, |μ/Z| e^{−shift}, |μ| on a box around the ellipse; None where Z may come near (−∞, 0]."""
+        """Bounds of |μ log Z|, |μ/Z| e^{−shift}, |μ| around the ellipse; None where Z may come near (−∞, 0]."""
         wide, tall = half * (rho + 1 / rho) / 2, half * (rho - 1 / rho) / 2
         across, up = 6, 3
         worst = [self.arb(0)] * 3
