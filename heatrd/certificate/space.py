@@ -86,7 +86,10 @@ def space_problem(source: Source, epsilon: float, *, spacing: float | None = Non
     tiles = make_tiles((nodes.points - shift) / root, nodes.weights)
     finer = None
     if second and not nodes.exact:
-        other = space_nodes(source, FINER * spacing * root, mass)
+        factor, other = FINER, nodes
+        while len(other.points) < 1.2 * len(nodes.points) and factor > 0.1:  # panels come in whole numbers
+            other = space_nodes(source, factor * spacing * root, mass)
+            factor *= 0.7
         finer = make_tiles((other.points - shift) / root, other.weights)
     return SpaceProblem(float(epsilon), shift, nodes, tiles, finer)
 
