@@ -1,6 +1,7 @@
 """The reference table: certified R(D) and D(R) of standard unit-variance sources, shipped with the package.
 
-Each row is one point of a curve with proved bounds, rate_lower ≤ R(D) ≤ rate_upper (nats), made by ``validation/reference_table.py``.
+Each row is one point of a curve with proved bounds, rate_lower ≤ R(D) ≤ rate_upper (nats), made by
+``validation/reference_table.py``.
 """
 
 from __future__ import annotations
@@ -75,10 +76,19 @@ def reference_table(source: str | None = None) -> list[ReferencePoint]:
     >>> abs(row.rate + 0.5 * __import__("math").log(row.distortion)) < 1e-9
     True
     """
-    with resources.files("heatrd").joinpath("data", _FILE).open(encoding="utf-8", newline="") as file:
-        rows = [ReferencePoint(r["source"], r["definition"], r["asked"], float(r["distortion"]), float(r["rate_lower_nat"]),
-                               float(r["rate_upper_nat"]), float(r["epsilon"]))
-                for r in csv.DictReader(line for line in file if not line.startswith("#"))]
+    with resources.files("heatrd").joinpath("data", _FILE).open(encoding="utf-8") as file:
+        rows = [
+            ReferencePoint(
+                r["source"],
+                r["definition"],
+                r["asked"],
+                float(r["distortion"]),
+                float(r["rate_lower_nat"]),
+                float(r["rate_upper_nat"]),
+                float(r["epsilon"]),
+            )
+            for r in csv.DictReader(line for line in file if not line.startswith("#"))
+        ]
     if source is None:
         return rows
     chosen = [row for row in rows if row.source == source]

@@ -1,8 +1,11 @@
 """Files that survive: npz with a JSON header, written atomically, read without pickle, quarantined when broken.
 
-A file holds one JSON header (entry ``header``, UTF-8 bytes) with ``kind``, ``schema`` and ``version``, and plain arrays. It is
-written beside its final name, flushed to disk and renamed, so a name never shows half a file. A `Checkpoint` is a folder
-with one such file per finished piece of work, under a key that names the whole task: other tasks in the same folder do not meet.
+A file holds one JSON header (entry ``header``, UTF-8 bytes) with ``kind``, ``schema`` and ``version``, and plain
+arrays. It is
+written beside its final name, flushed to disk and renamed, so a name never shows half a file. A `Checkpoint` is a
+folder
+with one such file per finished piece of work, under a key that names the whole task: other tasks in the same folder
+do not meet.
 """
 
 from __future__ import annotations
@@ -84,8 +87,18 @@ def read_npz(path: str | Path, kind: str) -> tuple[dict[str, Any], dict[str, NDA
         found, schema = header["kind"], int(header["schema"])
     except FileNotFoundError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zipfile.LargeZipFile,
-            NotImplementedError, MemoryError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        NotImplementedError,
+        MemoryError,
+    ) as error:
         raise InvalidInput(f"{str(path)!r} is not a readable heatrd file ({type(error).__name__}: {error})") from None
     if found != kind:
         raise InvalidInput(f"{str(path)!r} holds a {found!r}, a {kind!r} is needed")
@@ -185,5 +198,8 @@ class Checkpoint:
         except OSError as error:
             if not self._complained:
                 self._complained = True
-                warnings.warn(f"checkpoint: cannot write to {str(self.folder)!r} ({error}); going on without it",
-                              HeatrdWarning, stacklevel=3)
+                warnings.warn(
+                    f"checkpoint: cannot write to {str(self.folder)!r} ({error}); going on without it",
+                    HeatrdWarning,
+                    stacklevel=3,
+                )

@@ -27,7 +27,7 @@ def binary_hamming_free_rate(epsilon):
     """Equiprobable ±1 at ε < 1 by brute force: ν symmetric on ±y, minimised over y (two atoms are optimal there)."""
     y = np.linspace(0.0, 1.2, 200001)[1:]
     with np.errstate(under="ignore"):
-        near, far = np.exp(-(1 - y) ** 2 / (2 * epsilon)), np.exp(-(1 + y) ** 2 / (2 * epsilon))
+        near, far = np.exp(-((1 - y) ** 2) / (2 * epsilon)), np.exp(-((1 + y) ** 2) / (2 * epsilon))
     f = -np.log(0.5 * (near + far))
     best = f.argmin()
     share = near[best] / (near[best] + far[best])
@@ -114,9 +114,21 @@ def test_points_asked_for_come_in_their_order():
     assert back.distortions[0] == pytest.approx(0.8, rel=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"distortions": [-1.0]}, {"distortions": []}, {"rates": [float("nan")]}, {"tol": 0.0},
-                                     {"distortions": [0.1], "rates": [1.0]}, {"distortions": ["x"]}, {"workers": 0},
-                                     {"workers": 2, "executor": object()}, {"executor": object()}, {"max_rate": -1.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"distortions": [-1.0]},
+        {"distortions": []},
+        {"rates": [float("nan")]},
+        {"tol": 0.0},
+        {"distortions": [0.1], "rates": [1.0]},
+        {"distortions": ["x"]},
+        {"workers": 0},
+        {"workers": 2, "executor": object()},
+        {"executor": object()},
+        {"max_rate": -1.0},
+    ],
+)
 def test_bad_input(options):
     with pytest.raises(InvalidInput):
         heatrd.rd_curve("uniform", **options)
@@ -139,14 +151,22 @@ def test_constant_source():
 # -- sensitivity ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("source", "name", "distortion"), [
-    (Laplace(0.3, 1.1), "scale", 0.6), (Uniform(-1.0, 2.0), "high", 0.2), (heatrd.as_source("generalized-gaussian", beta=1.4), "beta", 0.3),
-])
+@pytest.mark.parametrize(
+    ("source", "name", "distortion"),
+    [
+        (Laplace(0.3, 1.1), "scale", 0.6),
+        (Uniform(-1.0, 2.0), "high", 0.2),
+        (heatrd.as_source("generalized-gaussian", beta=1.4), "beta", 0.3),
+    ],
+)
 def test_sensitivity_is_the_derivative_of_full_solves(source, name, distortion):
     curve = heatrd.rd_curve(source, distortions=[distortion])
     found = curve.sensitivity(distortion)
     value, h = source.parameters[name], 2e-3
-    ends = [heatrd.solve(type(source)(**{**source.parameters, name: value + s * h}), distortion=distortion, tol=1e-10) for s in (-1, 1)]
+    ends = [
+        heatrd.solve(type(source)(**{**source.parameters, name: value + s * h}), distortion=distortion, tol=1e-10)
+        for s in (-1, 1)
+    ]
     middle = [0.5 * (p.rate + p.rate_lower) for p in ends]
     assert found[name] == pytest.approx((middle[1] - middle[0]) / (2 * h), abs=1e-5)
     if "loc" in found:
@@ -214,7 +234,9 @@ def test_same_bytes_from_worker_processes(serial, tmp_path):
 
 def test_same_bytes_from_dask(serial, tmp_path):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
         with distributed.Client(cluster) as client:
             curve = heatrd.rd_curve("laplace", executor=client.get_executor(pure=False), **SMALL)
     assert content(curve, tmp_path) == content(serial, tmp_path)
@@ -313,8 +335,9 @@ if __name__ == "__main__":
 def test_ctrl_c_stops_worker_processes_too(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
-    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "c")], stdout=subprocess.PIPE, text=True,
-                               start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "c")], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     limit = time.monotonic() + 120
     while time.monotonic() < limit and len(list((tmp_path / "c").glob("*.npz"))) < 2:
         time.sleep(0.02)
@@ -387,7 +410,15 @@ def test_csv_and_dataframe_name_their_units(uniform, tmp_path):
     uniform.to_csv(tmp_path / "a.csv")
     with open(tmp_path / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["epsilon", "distortion", "snr_db", "rate_nat", "rate_lower_nat", "rate_bit", "rate_lower_bit"]
+    assert list(rows[0]) == [
+        "epsilon",
+        "distortion",
+        "snr_db",
+        "rate_nat",
+        "rate_lower_nat",
+        "rate_bit",
+        "rate_lower_bit",
+    ]
     assert [float(row["rate_nat"]) for row in rows] == uniform.rates.tolist()
     assert float(rows[-1]["rate_bit"]) == pytest.approx(uniform.rates[-1] / math.log(2), rel=1e-15)
     frame = pytest.importorskip("pandas") and uniform.to_dataframe()

@@ -29,8 +29,11 @@ def gaussian_rate(d, variances):
     return np.array(out)
 
 
-@given(st.lists(st.floats(0.01, 3.0), min_size=1, max_size=9, unique=True), st.lists(st.floats(0.2, 4.0), min_size=1, max_size=4),
-       st.floats(0.0, 0.05))
+@given(
+    st.lists(st.floats(0.01, 3.0), min_size=1, max_size=9, unique=True),
+    st.lists(st.floats(0.2, 4.0), min_size=1, max_size=4),
+    st.floats(0.0, 0.05),
+)
 def test_band_encloses_reverse_water_filling(epsilon, variances, gap):
     band = Band(gaussian_knots(epsilon, variances, gap), sum(variances), len(variances))
     d = np.concatenate([np.geomspace(1e-3, 1.2, 60) * sum(variances), band.crossings()])

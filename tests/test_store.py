@@ -114,6 +114,12 @@ def test_digest_sees_every_part():
     x = np.arange(6.0)
     base = digest("a", {"p": x, "q": 1.0})
     assert base == digest("a", {"q": 1.0, "p": x.copy()})
-    different = [digest("b", {"p": x, "q": 1.0}), digest("a", {"p": x.reshape(2, 3), "q": 1.0}), digest("a", {"p": x, "q": 1}),
-                 digest("a", {"p": np.nextafter(x, 9), "q": 1.0}), digest("a", {"p": x}), digest(["a"], {"p": x, "q": 1.0})]
+    different = [
+        digest("b", {"p": x, "q": 1.0}),
+        digest("a", {"p": x.reshape(2, 3), "q": 1.0}),
+        digest("a", {"p": x, "q": 1}),
+        digest("a", {"p": np.nextafter(x, 9), "q": 1.0}),
+        digest("a", {"p": x}),
+        digest(["a"], {"p": x, "q": 1.0}),
+    ]
     assert len({base, *different}) == 7

@@ -2,7 +2,8 @@
 
     python validation/reference_table.py [--sources laplace uniform] [--tol 1e-10]
 
-Finished points are kept in the file: the script goes on where it stopped, so that rows of single sources can be made anew.
+Finished points are kept in the file: the script goes on where it stopped, so that rows of single sources can be made
+anew.
 """
 
 import argparse
@@ -40,7 +41,7 @@ SOURCES = {
     "uniform": "Uniform(-math.sqrt(3), math.sqrt(3))",
     "laplace": "Laplace(0.0, math.sqrt(0.5))",
     "triangular": "Triangular(-math.sqrt(6), 0.0, math.sqrt(6))",
-    "exponential": "Exponential(0.0, 1.0)",
+    "exponential": "Exponential(scale=1.0)",
     "logistic": "Logistic(0.0, math.sqrt(3) / math.pi)",
     "generalized-gaussian-4": "GeneralizedGaussian(4.0, scale=math.sqrt(math.gamma(1 / 4) / math.gamma(3 / 4)))",
     "generalized-gaussian-1.5": "GeneralizedGaussian(1.5, scale=math.sqrt(math.gamma(1 / 1.5) / math.gamma(3 / 1.5)))",
@@ -54,7 +55,8 @@ SOURCES = {
     "noisy-circle": "NoisySphere(2, radius=math.sqrt(0.8), noise=math.sqrt(0.1))",
     "gaussian-2d": "Gaussian([0.0, 0.0], [[0.8, 0.0], [0.0, 0.2]])",
 }
-NAMES = {c.__name__: c for c in (BernoulliGaussian, Exponential, Gaussian, GaussianMixture, GeneralizedGaussian, Laplace, Logistic,
+NAMES = {c.__name__: c for c in (BernoulliGaussian, Exponential, Gaussian, GaussianMixture, GeneralizedGaussian,
+Laplace, Logistic,
                                  NoisySphere, Sphere, StudentT, Triangular, Uniform)}  # fmt: skip
 
 
@@ -84,8 +86,12 @@ def write(rows):
     place = {(asked, value): i for i, (asked, value, _) in enumerate(targets())}
     ordered = sorted(rows.values(), key=lambda r: (order[r["source"]], place[r["asked"], r["value"]]))
     with TABLE.open("w", newline="", encoding="utf-8") as file:
-        file.write("# Certified points of rate-distortion functions: rate_lower_nat <= R(distortion) <= rate_upper_nat.\n")
-        file.write("# Made by validation/reference_table.py; unit variance, squared error summed over coordinates, nats.\n")
+        file.write(
+            "# Certified points of rate-distortion functions: rate_lower_nat <= R(distortion) <= rate_upper_nat.\n"
+        )
+        file.write(
+            "# Made by validation/reference_table.py; unit variance, squared error summed over coordinates, nats.\n"
+        )
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(ordered)
@@ -95,14 +101,28 @@ def write(rows):
 def page(rows):
     """Write the table for readers: bits, ten decimals, and the width of the proved interval."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["# Reference table", "", "Certified points of R(D) for sources of unit variance (squared error summed over coordinates).",
-             "The proved interval is *rate* ± half the *width*; full digits in nats: `heatrd.reference_table()`.",
-             "Made by `validation/reference_table.py`.", ""]
+    lines = [
+        "# Reference table",
+        "",
+        "Certified points of R(D) for sources of unit variance (squared error summed over coordinates).",
+        "The proved interval is *rate* ± half the *width*; full digits in nats: `heatrd.reference_table()`.",
+        "Made by `validation/reference_table.py`.",
+        "",
+    ]
     for name in dict.fromkeys(r["source"] for r in rows):
-        lines += [f"## {name}", "", f"`{SOURCES[name]}`", "", "| asked | D | R (bit) | width (bit) |", "|---|---|---|---|"]
+        lines += [
+            f"## {name}",
+            "",
+            f"`{SOURCES[name]}`",
+            "",
+            "| asked | D | R (bit) | width (bit) |",
+            "|---|---|---|---|",
+        ]
         for r in (r for r in rows if r["source"] == name):
             low, high = float(r["rate_lower_nat"]) / math.log(2), float(r["rate_upper_nat"]) / math.log(2)
-            lines.append(f"| {r['asked']} {r['value']} | {float(r['distortion']):.12g} | {0.5 * (low + high):.10f} | {high - low:.1e} |")
+            lines.append(
+                f"| {r['asked']} {r['value']} | {float(r['distortion']):.12g} | {0.5 * (low + high):.10f} | {high - low:.1e} |"
+            )
         lines.append("")
     PAGE.write_text("\n".join(lines), encoding="utf-8")
 
@@ -121,8 +141,16 @@ def main():
             if old and float(old["rate_upper_nat"]) - float(old["rate_lower_nat"]) <= args.again:
                 continue
             point = heatrd.solve(source, tol=args.tol, **{asked: value})
-            row = {"source": name, "definition": SOURCES[name], "asked": asked, "value": label, "epsilon": repr(point.epsilon),
-                   "distortion": repr(point.distortion), "rate_lower_nat": repr(point.rate_lower), "rate_upper_nat": repr(point.rate)}
+            row = {
+                "source": name,
+                "definition": SOURCES[name],
+                "asked": asked,
+                "value": label,
+                "epsilon": repr(point.epsilon),
+                "distortion": repr(point.distortion),
+                "rate_lower_nat": repr(point.rate_lower),
+                "rate_upper_nat": repr(point.rate),
+            }
             if old is None or point.gap < float(old["rate_upper_nat"]) - float(old["rate_lower_nat"]):
                 rows[name, asked, label] = row
             print(f"{name:26s} {asked} {label:9s} gap {point.gap:.1e}  {point.seconds:.1f} s", flush=True)

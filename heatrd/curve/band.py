@@ -1,18 +1,23 @@
 """The certified band around a rate–distortion curve, from finitely many proved points.
 
-At a knot ε_i, with s_i = 1/2ε_i, a certificate gives L_i⁻ ≤ L(ε_i) ≤ L_i⁺ and an achievable pair (D_i, L_i⁺ − s_i D_i). Two facts
+At a knot ε_i, with s_i = 1/2ε_i, a certificate gives L_i⁻ ≤ L(ε_i) ≤ L_i⁺ and an achievable pair (D_i, L_i⁺ − s_i
+D_i). Two facts
 carry this to every D:
 
-* R is convex. Upper bound: chords of the achievable pairs, (total variance, 0) among them. Lower bound: tangents, R(D) ≥ L_i⁻ − s_i D.
-* E(ε) = L(ε) + (d/2) log ε is non-decreasing, because ν ↦ ν ∗ G_δ maps the laws allowed at ε + δ into those allowed at ε
+* R is convex. Upper bound: chords of the achievable pairs, (total variance, 0) among them. Lower bound: tangents,
+  R(D) ≥ L_i⁻ − s_i D.
+* E(ε) = L(ε) + (d/2) log ε is non-decreasing, because ν ↦ ν ∗ G_δ maps the laws allowed at ε + δ into those allowed
+  at ε
   (DESIGN (1)). With D = dε̃ this reads
 
       R(D) ≥ L_i⁻ − (d/2)(1 + log(D/dε_i))   for D ≥ dε_i,
       R(D) ≤ L_i⁺ − (d/2)(1 + log(D/dε_i))   for D ≤ D_i,
 
-  the Shannon lower bound shifted to the knot. It is exact on the backward-heat class, where one knot carries the whole high-rate curve.
+  the Shannon lower bound shifted to the knot. It is exact on the backward-heat class, where one knot carries the
+  whole high-rate curve.
 
-Chords and tangents alone are δ²d/8 apart for knots δ apart in log ε; the shifted Shannon bounds differ by the change of E only, which vanishes at
+Chords and tangents alone are δ²d/8 apart for knots δ apart in log ε; the shifted Shannon bounds differ by the change
+of E only, which vanishes at
 high rates.
 """
 
@@ -85,8 +90,9 @@ class Band:
         Differential entropy h(μ), nats: the Shannon lower bound holds at every D, below the last knot too.
     """
 
-    def __init__(self, knots: Knots, variance: float, dim: int, entropy: float | None = None,
-                 differential: float | None = None) -> None:
+    def __init__(
+        self, knots: Knots, variance: float, dim: int, entropy: float | None = None, differential: float | None = None
+    ) -> None:
         self.knots, self.variance, self.dim, self.entropy = knots, float(variance), int(dim), entropy
         self.differential = differential if differential is not None and math.isfinite(differential) else None
 
@@ -111,7 +117,9 @@ class Band:
 
     @cached_property
     def _tangents(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Upper envelope of the tangents: slopes, intercepts, and the distortions where they take over (slopes decreasing)."""
+        """Upper envelope of the tangents: slopes, intercepts, and the distortions where they take over (slopes
+        decreasing).
+        """
         slope = np.append(0.0, self.knots.slope)
         level = np.append(0.0, self.knots.lower)
         order = np.lexsort((-level, slope))
@@ -135,7 +143,9 @@ class Band:
 
     @cached_property
     def _monotone(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Running extrema of E: ascending dε with the largest E⁻ up to it; ascending D_i with the smallest E⁺ from it on."""
+        """Running extrema of E: ascending dε with the largest E⁻ up to it; ascending D_i with the smallest E⁺ from it
+        on.
+        """
         k, d = self.knots, self.dim
         finite = np.isfinite(k.epsilon)
         excess = 0.5 * d * np.log(k.epsilon[finite])
@@ -181,7 +191,9 @@ class Band:
         return self.upper(distortion) - self.lower(distortion)
 
     def vertices(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Distortions (increasing), rates (the middle of the band) and slopes −1/2ε of the knots, ended by the zero-rate point."""
+        """Distortions (increasing), rates (the middle of the band) and slopes −1/2ε of the knots, ended by the zero-
+        rate point.
+        """
         k = self.knots
         keep = (k.distortion < self.variance * (1 - 1e-12)) & np.isfinite(k.epsilon) & (k.distortion > 0)
         order = np.lexsort((k.epsilon[keep], k.distortion[keep]))
@@ -199,7 +211,9 @@ class Band:
         return np.concatenate([self._hull[0], self._tangents[2], at, by_d])
 
     def probes(self, low: float, high: float) -> FloatArray:
-        """Distortions where the band may be widest: the crossings of tangents, the vertices of the hull, and points between."""
+        """Distortions where the band may be widest: the crossings of tangents, the vertices of the hull, and points
+        between.
+        """
         marks = np.unique(np.concatenate([self.crossings(), np.geomspace(low, high, 257)]))
         marks = marks[(marks >= low) & (marks <= high) & (marks < self.variance)]
         return np.unique(np.concatenate([marks, np.sqrt(marks[1:] * marks[:-1])]))

@@ -2,18 +2,22 @@
 
 A law certified at an ε that it was not made for costs no solve. Between solutions at ε_a > ε_b the candidates are
 
-* the nearest law carried on: its atoms polished by Newton's method at the new ε (on the line, where the atoms stand apart);
+* the nearest law carried on: its atoms polished by Newton's method at the new ε (on the line, where the atoms stand
+  apart);
 * the mixture of both neighbours, F convex in ν: an excess of second order in their distance;
-* their interpolation of third order, together with the next solutions on either side: Z = Σ_k ℓ_k(log ε) k∗ν_k is no law's potential
+* their interpolation of third order, together with the next solutions on either side: Z = Σ_k ℓ_k(log ε) k∗ν_k is no
+  law's potential
   any more, but 1/Z is a dual point (DESIGN (2)), and proves a lower bound of fourth order;
 * a solve started from the nearest law, when both fail.
 
-`refine` halves no interval blindly: the width of the band falls with the square of the spacing, which tells how many knots are needed.
+`refine` halves no interval blindly: the width of the band falls with the square of the spacing, which tells how many
+knots are needed.
 It depends on nothing but its arguments, so that a sweep gives the same bytes in any order, on any number of workers.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import OrderedDict
@@ -158,14 +162,18 @@ class _Worker:
         chain.append(right)
         if max(k.gap for k in chain) > 0.6 * self.tol:
             return False
-        return all([self.between(a, b, depth + 1) for a, b in zip(chain[:-1], chain[1:])])
+        return all([self.between(a, b, depth + 1) for a, b in itertools.pairwise(chain)])
 
     def at(self, epsilon: float, near: Knot, far: Knot) -> Knot:
         """The cheapest knot at ε that is good enough, else the best."""
         best: Knot | None = None
-        for candidate in (self._carried(epsilon, near), self._mixed(epsilon, near, far), lambda: self._interpolated(epsilon, best),
-                          self._carried(epsilon, far)):
-            knot = candidate()
+        for candidate in (
+            self._carried(epsilon, near),
+            self._mixed(epsilon, near, far),
+            lambda found: self._interpolated(epsilon, found),
+            self._carried(epsilon, far),
+        ):
+            knot = candidate(best)
             if knot is None:
                 continue
             self.certificates += 1
@@ -206,11 +214,13 @@ class _Worker:
         lower = bound_potential(measure, reference + np.log(z), eps, self.tol) - 2 * best.error
         return Knot(best.epsilon, best.upper, max(lower, best.lower), best.distortion, best.law, best.error)
 
-    def _mixed(self, epsilon: float, near: Knot, far: Knot) -> Callable[[], Knot | None]:
-        def candidate() -> Knot | None:
+    def _mixed(self, epsilon: float, near: Knot, far: Knot) -> Callable[[Knot | None], Knot | None]:
+        def candidate(_: Knot | None) -> Knot | None:
             t = (near.epsilon - epsilon) / (near.epsilon - far.epsilon)
-            law = DiscreteLaw(np.concatenate([near.law.points, far.law.points]),
-                              np.concatenate([(1 - t) * near.law.weights, t * far.law.weights]))
+            law = DiscreteLaw(
+                np.concatenate([near.law.points, far.law.points]),
+                np.concatenate([(1 - t) * near.law.weights, t * far.law.weights]),
+            )
             return self._certified(law, epsilon)
 
         return candidate
@@ -225,9 +235,10 @@ class _Worker:
             pass
         return None
 
-    def _carried(self, epsilon: float, knot: Knot) -> Callable[[], Knot | None]:
+    def _carried(self, epsilon: float, knot: Knot) -> Callable[[Knot | None], Knot | None]:
         """Newton on the atoms of a neighbour's law."""
-        def candidate() -> Knot | None:
+
+        def candidate(_: Knot | None) -> Knot | None:
             problem = self.line
             if problem is None:
                 return None
@@ -239,7 +250,9 @@ class _Worker:
             merged = regroup(measure, start, eps)
             if merged.y.size > _MOST_ATOMS or merged.free.sum() < 0.8 * merged.y.size:
                 return None
-            moved = polish(measure.x, measure.mass, merged, eps, slack_start=1e-6, residual=1e-3 * self.tol, iterations=12)
+            moved = polish(
+                measure.x, measure.mass, merged, eps, slack_start=1e-6, residual=1e-3 * self.tol, iterations=12
+            )
             if not math.isfinite(moved.residual):
                 return None
             law = with_tails(measure, moved, eps, self.tol)

@@ -24,8 +24,11 @@ def write_curve(path: str | Path, curve: Any, solutions: bool = True) -> None:
     """Write a curve; wall-clock time is left out, so that equal curves are equal files."""
     about, arrays = pack_source(curve.source)
     knots = curve.band.knots
-    arrays |= {"epsilons": curve.epsilons, "distortions": curve.distortions,
-               "knots": np.stack([knots.epsilon, knots.upper, knots.lower, knots.distortion])}
+    arrays |= {
+        "epsilons": curve.epsilons,
+        "distortions": curve.distortions,
+        "knots": np.stack([knots.epsilon, knots.upper, knots.lower, knots.distortion]),
+    }
     kept = []
     for index, solution in enumerate(curve.solutions if solutions else ()):
         if solution is None:
@@ -33,10 +36,20 @@ def write_curve(path: str | Path, curve: Any, solutions: bool = True) -> None:
         header, parts = pack_solution(solution)
         kept.append({"index": index, **header})
         arrays |= {f"solution/{index}/{name}": part for name, part in parts.items()}
-    header = {**about, "tol": curve.tol, "asked": curve.asked, "solves": curve.solves, "certificates": curve.certificates,
-              "complete": curve.complete, "points": len(curve.epsilons), "solutions": kept,
-              "variance": curve.band.variance, "dim": curve.band.dim, "entropy": curve.band.entropy,
-              "differential": curve.band.differential}
+    header = {
+        **about,
+        "tol": curve.tol,
+        "asked": curve.asked,
+        "solves": curve.solves,
+        "certificates": curve.certificates,
+        "complete": curve.complete,
+        "points": len(curve.epsilons),
+        "solutions": kept,
+        "variance": curve.band.variance,
+        "dim": curve.band.dim,
+        "entropy": curve.band.entropy,
+        "differential": curve.band.differential,
+    }
     write_npz(path, _KIND, header, arrays)
 
 
@@ -62,13 +75,22 @@ def read_curve(path: str | Path, source: Any = None) -> dict[str, Any]:
         solutions: list[Solution | None] = [None] * epsilons.size
         for each in header["solutions"]:
             prefix = f"solution/{each['index']}/"
-            parts = {name[len(prefix):]: value for name, value in arrays.items() if name.startswith(prefix)}
+            parts = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
             solutions[int(each["index"])] = unpack_solution(law, each, parts)
         asked = None if header["asked"] is None else (float(header["asked"][0]), float(header["asked"][1]))
         band = Band(Knots(*rows), header["variance"], header["dim"], header["entropy"], header["differential"])
-        return {"source": law, "epsilons": epsilons, "distortions": distortions, "solutions": tuple(solutions), "band": band,
-                "tol": float(header["tol"]), "asked": asked, "solves": int(header["solves"]),
-                "certificates": int(header["certificates"]), "complete": bool(header["complete"])}
+        return {
+            "source": law,
+            "epsilons": epsilons,
+            "distortions": distortions,
+            "solutions": tuple(solutions),
+            "band": band,
+            "tol": float(header["tol"]),
+            "asked": asked,
+            "solves": int(header["solves"]),
+            "certificates": int(header["certificates"]),
+            "complete": bool(header["complete"]),
+        }
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, InvalidInput):
             raise

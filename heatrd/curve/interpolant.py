@@ -1,7 +1,9 @@
 """A convex, non-increasing interpolant of R(D) through points with known slopes.
 
-Between two points R is a cubic Hermite polynomial in log D with the slopes dR/d log D = −D/2ε (fourth order). Where that is not convex in D
-(R_uu ≥ R_u with u = log D fails somewhere) the piece is Schumaker's C¹ quadratic spline with one extra knot, which is convex and monotone whenever
+Between two points R is a cubic Hermite polynomial in log D with the slopes dR/d log D = −D/2ε (fourth order). Where
+that is not convex in D
+(R_uu ≥ R_u with u = log D fails somewhere) the piece is Schumaker's C¹ quadratic spline with one extra knot, which is
+convex and monotone whenever
 the data are (third order). L. L. Schumaker, SIAM J. Numer. Anal. 20 (1983) 853.
 """
 
@@ -21,7 +23,8 @@ class ConvexCurve:
     Parameters
     ----------
     distortion, rate, slope : (n,) arrays
-        Points by increasing distortion and dR/dD ≤ 0 there; made consistent with convexity where they are not, to rounding.
+        Points by increasing distortion and dR/dD ≤ 0 there; made consistent with convexity where they are not, to
+        rounding.
     """
 
     def __init__(self, distortion: FloatArray, rate: FloatArray, slope: FloatArray) -> None:
@@ -53,7 +56,9 @@ class ConvexCurve:
         self.middle = 2 * chord - self.share * left - (1 - self.share) * right
 
     def __call__(self, distortion: FloatArray) -> FloatArray:
-        """Value at any D between the first and the last point; log-linear continuation to the left, constant to the right."""
+        """Value at any D between the first and the last point; log-linear continuation to the left, constant to the
+        right.
+        """
         d = np.asarray(distortion, dtype=np.float64)
         x, y = self.x, self.y
         if x.size == 1:
@@ -87,7 +92,9 @@ class ConvexCurve:
         t = (np.log(np.maximum(d, 1e-300)) - self.u[i]) / du
         p, q = self.left[i] * self.x[i] * du, self.right[i] * self.x[i + 1] * du
         s = 1 - t
-        return np.asarray(s * s * (1 + 2 * t) * self.y[i] + t * t * (1 + 2 * s) * self.y[i + 1] + t * s * (s * p - t * q))
+        return np.asarray(
+            s * s * (1 + 2 * t) * self.y[i] + t * t * (1 + 2 * s) * self.y[i + 1] + t * s * (s * p - t * q)
+        )
 
     def _quadratic(self, d: FloatArray, i: NDArray[np.intp]) -> FloatArray:
         h = self.x[i + 1] - self.x[i]
@@ -100,7 +107,9 @@ class ConvexCurve:
         return np.asarray(np.where(t <= c, first, second))
 
 
-def _hermite_derivatives(t: FloatArray, y0: FloatArray, y1: FloatArray, p: FloatArray, q: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _hermite_derivatives(
+    t: FloatArray, y0: FloatArray, y1: FloatArray, p: FloatArray, q: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """First and second derivative in t of the cubic with end values y0, y1 and end derivatives p, q."""
     first = (6 * t * t - 6 * t) * (y0 - y1) + (3 * t * t - 4 * t + 1) * p + (3 * t * t - 2 * t) * q
     second = (12 * t - 6) * (y0 - y1) + (6 * t - 4) * p + (6 * t - 2) * q

@@ -29,8 +29,15 @@ _NUMBERS = ("epsilon", "lagrangian", "lagrangian_lower", "distortion", "log_sup"
 class RecordedSource(Source):
     """What a file knows about a source that cannot be rebuilt from it: moments and closed forms, but no density."""
 
-    def __init__(self, name: str, label: str, mean: ArrayLike, covariance: ArrayLike, entropy: float | None,
-                 critical: float | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        mean: ArrayLike,
+        covariance: ArrayLike,
+        entropy: float | None,
+        critical: float | None,
+    ) -> None:
         self.name, self._label = name, label
         self._mean, self._covariance = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
         self.dim = int(self._mean.size)
@@ -51,8 +58,10 @@ class RecordedSource(Source):
         return self._critical
 
     def log_density(self, x: ArrayLike) -> FloatArray:
-        raise InvalidInput(f"{self._label} was read from a file that does not hold its density; "
-                           "build the source again and compute, or load with source=")
+        raise InvalidInput(
+            f"{self._label} was read from a file that does not hold its density; "
+            "build the source again and compute, or load with source="
+        )
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> FloatArray:
         raise InvalidInput(f"{self._label} was read from a file that cannot draw from it; build the source again")
@@ -78,25 +87,38 @@ def fingerprint(source: Source) -> str:
 
 def pack_source(source: Source) -> tuple[dict[str, Any], Arrays]:
     """Return header and arrays of a source: its class and parameters, and what must be known without them."""
-    arrays: Arrays = {"source/mean": np.asarray(source.mean, float), "source/covariance": np.asarray(source.covariance, float)}
+    arrays: Arrays = {
+        "source/mean": np.asarray(source.mean, float),
+        "source/covariance": np.asarray(source.covariance, float),
+    }
     plain: dict[str, Any] = {}
     for name, value in source.parameters.items():
         if isinstance(value, np.ndarray) and value.dtype != object:
             arrays[f"source/parameter/{name}"] = value
         elif _is_json(value):
             plain[name] = value
-    header = {"class": type(source).__name__, "module": type(source).__module__, "name": source.name, "label": repr(source),
-              "plain": plain, "count": len(source.parameters), "entropy": source.entropy(),
-              "critical": source.critical_epsilon(), "fingerprint": fingerprint(source)}
+    header = {
+        "class": type(source).__name__,
+        "module": type(source).__module__,
+        "name": source.name,
+        "label": repr(source),
+        "plain": plain,
+        "count": len(source.parameters),
+        "entropy": source.entropy(),
+        "critical": source.critical_epsilon(),
+        "fingerprint": fingerprint(source),
+    }
     return {"source": header}, arrays
 
 
 def unpack_source(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Source:
-    """Rebuild a heatrd source from its class and parameters; a `RecordedSource` where that does not give the same law."""
+    """Rebuild a heatrd source from its class and parameters; a `RecordedSource` where that does not give the same
+    law.
+    """
     about = header["source"]
     parameters = dict(about["plain"])
     prefix = "source/parameter/"
-    parameters.update({name[len(prefix):]: value for name, value in arrays.items() if name.startswith(prefix)})
+    parameters.update({name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)})
     kind = getattr(source_module, about["class"], None)
     if inspect.isclass(kind) and issubclass(kind, Source) and len(parameters) == about["count"]:
         try:
@@ -105,8 +127,14 @@ def unpack_source(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
                 return source
         except (HeatrdError, TypeError, ValueError):
             pass
-    return RecordedSource(about["name"], about["label"], arrays["source/mean"], arrays["source/covariance"],
-                          about["entropy"], about["critical"])
+    return RecordedSource(
+        about["name"],
+        about["label"],
+        arrays["source/mean"],
+        arrays["source/covariance"],
+        about["entropy"],
+        about["critical"],
+    )
 
 
 def pack_solution(solution: Solution, quadrature: bool = True) -> tuple[dict[str, Any], Arrays]:
@@ -114,7 +142,8 @@ def pack_solution(solution: Solution, quadrature: bool = True) -> tuple[dict[str
     c = solution.certificate
     arrays: Arrays = {
         "numbers": np.array([*(getattr(c, name) for name in _NUMBERS), solution.distortion, solution.tol]),
-        "points": c.law.points, "weights": c.law.weights,
+        "points": c.law.points,
+        "weights": c.law.weights,
     }
     if quadrature:
         arrays |= {"nodes": c.quadrature.points, "masses": c.quadrature.weights}
@@ -136,14 +165,21 @@ def unpack_solution(source: Source, header: Mapping[str, Any], arrays: Mapping[s
         law = _law(arrays["points"], arrays["weights"], source.dim)
         nodes = _law(arrays["nodes"], arrays["masses"], source.dim) if "nodes" in arrays else law
         certificate = Certificate(**dict(zip(_NUMBERS, numbers[:6])), law=law, quadrature=nodes)
-        return Solution(source, certificate, str(header["regime"]), numbers[6], numbers[7], int(header["evaluations"]), 0.0)
+        return Solution(
+            source, certificate, str(header["regime"]), numbers[6], numbers[7], int(header["evaluations"]), 0.0
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"the file's solution is damaged: {error}") from None
 
 
 def _law(points: NDArray[Any], weights: NDArray[Any], dim: int) -> DiscreteLaw:
     p, w = np.asarray(points, dtype=float), np.asarray(weights, dtype=float)
-    if p.ndim != 2 or p.shape[1] != dim or w.shape != p.shape[:1] or not (np.isfinite(p).all() and np.isfinite(w).all()):
+    if (
+        p.ndim != 2
+        or p.shape[1] != dim
+        or w.shape != p.shape[:1]
+        or not (np.isfinite(p).all() and np.isfinite(w).all())
+    ):
         raise ValueError(f"law of shape {p.shape} and {w.shape} in dimension {dim}")
     return DiscreteLaw(p, w)
 

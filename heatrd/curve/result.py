@@ -32,7 +32,8 @@ class RDCurve:
     ----------
     source : Source
     epsilons, distortions : (n,) arrays
-        The points of the curve, from low rate to high, or in the order in which they were asked for. ε is infinite at zero slope.
+        The points of the curve, from low rate to high, or in the order in which they were asked for. ε is infinite at
+        zero slope.
     solutions : tuple
         The `Solution` of each point, or None where it was not kept.
     band : Band
@@ -202,8 +203,15 @@ class RDCurve:
         lower, upper = self.bounds(self.distortions)
         with np.errstate(divide="ignore", invalid="ignore"):
             snr = 10 * np.log10(self.band.variance / self.distortions)
-        return {"epsilon": self.epsilons, "distortion": self.distortions, "snr_db": snr, "rate_nat": upper,
-                "rate_lower_nat": lower, "rate_bit": upper / math.log(2), "rate_lower_bit": lower / math.log(2)}
+        return {
+            "epsilon": self.epsilons,
+            "distortion": self.distortions,
+            "snr_db": snr,
+            "rate_nat": upper,
+            "rate_lower_nat": lower,
+            "rate_bit": upper / math.log(2),
+            "rate_lower_bit": lower / math.log(2),
+        }
 
     def to_csv(self, path: str | Path) -> None:
         """Write the points, one row each; the unit is in the column's name."""
@@ -253,19 +261,35 @@ class RDCurve:
         import xarray
 
         columns = self.columns()
-        units = {"epsilon": "squared source units", "distortion": "squared source units", "snr_db": "dB", "rate_nat": "nat",
-                 "rate_lower_nat": "nat", "rate_bit": "bit", "rate_lower_bit": "bit"}
-        data = {name: ("distortion", column, {"units": units[name]}) for name, column in columns.items() if name != "distortion"}
+        units = {
+            "epsilon": "squared source units",
+            "distortion": "squared source units",
+            "snr_db": "dB",
+            "rate_nat": "nat",
+            "rate_lower_nat": "nat",
+            "rate_bit": "bit",
+            "rate_lower_bit": "bit",
+        }
+        data = {
+            name: ("distortion", column, {"units": units[name]})
+            for name, column in columns.items()
+            if name != "distortion"
+        }
         axis = ("distortion", columns["distortion"], {"units": units["distortion"]})
-        return xarray.Dataset(data, coords={"distortion": axis}, attrs={"source": repr(self.source), "tol_nat": self.tol})
+        return xarray.Dataset(
+            data, coords={"distortion": axis}, attrs={"source": repr(self.source), "tol_nat": self.tol}
+        )
 
     def to_netcdf(self, path: str | Path) -> None:
         """Write the points as netCDF (needs xarray and a netCDF backend)."""
         self.to_xarray().to_netcdf(path)
 
     def __repr__(self) -> str:
-        return (f"RDCurve({self.source!r}, {len(self.distortions)} points, {self.knots.size} knots, width={self.width:.2g}, "
-                f"tol={self.tol:.2g}{'' if self.complete else ', incomplete'})")
+        return (
+            f"RDCurve({self.source!r}, {len(self.distortions)} points, {self.knots.size} knots, "
+            f"width={self.width:.2g}, "
+            f"tol={self.tol:.2g}{'' if self.complete else ', incomplete'})"
+        )
 
 
 def _interpolant(band: Band) -> ConvexCurve:

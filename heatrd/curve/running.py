@@ -1,6 +1,7 @@
 """Running independent pieces of work: here, in processes, or on any `concurrent.futures` executor.
 
-Pieces are pure functions of their arguments and results are used by their place, not by their time of arrival: who computes them, and in
+Pieces are pure functions of their arguments and results are used by their place, not by their time of arrival: who
+computes them, and in
 which order, cannot change a byte of the result.
 """
 
@@ -35,7 +36,9 @@ def working(executor: Any, workers: int | None) -> Iterator[Any]:
         if workers is not None:
             raise InvalidInput("give executor or workers, not both")
         if not callable(getattr(executor, "submit", None)):
-            raise InvalidInput(f"executor={executor!r} has no submit(); give a concurrent.futures.Executor or workers=2")
+            raise InvalidInput(
+                f"executor={executor!r} has no submit(); give a concurrent.futures.Executor or workers=2"
+            )
         yield executor
         return
     if workers is None:
@@ -73,12 +76,16 @@ def _terminate(pool: cf.ProcessPoolExecutor) -> None:
 
 
 def run_pieces(executor: Any, pieces: Sequence[Piece], done: Callable[[int, Any], None]) -> None:
-    """Run every piece and report each result (or the `HeatrdError` that it raised) as ``done(index, result)``, as they arrive."""
+    """Run every piece and report each result (or the `HeatrdError` that it raised) as ``done(index, result)``, as
+    they arrive.
+    """
     if executor is None:
         for index, (function, arguments) in enumerate(pieces):
             done(index, _guarded(function, *arguments))
         return
-    futures = {executor.submit(_guarded, function, *arguments): index for index, (function, arguments) in enumerate(pieces)}
+    futures = {
+        executor.submit(_guarded, function, *arguments): index for index, (function, arguments) in enumerate(pieces)
+    }
     pending = set(futures)
     try:
         while pending:

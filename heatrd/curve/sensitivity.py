@@ -1,11 +1,14 @@
 """How R(D) answers to the source's parameters: the envelope theorem.
 
-R(D; θ) = max over s of L(s; θ) − sD and L(s; θ) = min over ν of F(ν; s, θ), so that at fixed D only the explicit dependence on θ counts:
+R(D; θ) = max over s of L(s; θ) − sD and L(s; θ) = min over ν of F(ν; s, θ), so that at fixed D only the explicit
+dependence on θ counts:
 
     ∂R/∂θ = ∂F/∂θ = −∫ ∂_θ μ(dx) log (k∗ν)(x)
 
-with ν and ε those of the solution at D. The source is rebuilt at neighbouring parameters and F evaluated at the same ν and ε: a difference of
-quadratures, no second solve; in the backward-heat class R = h(μ) − (d/2) log(2πeD/d), and only ∂h/∂θ is left. Fourth-order central differences keep the error of the step below that of the quadrature.
+with ν and ε those of the solution at D. The source is rebuilt at neighbouring parameters and F evaluated at the same
+ν and ε: a difference of
+quadratures, no second solve; in the backward-heat class R = h(μ) − (d/2) log(2πeD/d), and only ∂h/∂θ is left. Fourth-
+order central differences keep the error of the step below that of the quadrature.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ _STENCIL = ((1, 2 / 3), (2, -1 / 12))
 def parameter_sensitivity(solution: Solution) -> dict[str, Any]:
     """Return ∂R/∂θ at the solution's distortion, by parameter name (nats per unit of the parameter).
 
-    Arrays of parameters give arrays of derivatives of the same shape. Parameters that are not real numbers (dimensions, names) are left out, and so
+    Arrays of parameters give arrays of derivatives of the same shape. Parameters that are not real numbers
+    (dimensions, names) are left out, and so
     are those that the source's class does not let vary.
 
     Raises
@@ -49,10 +53,15 @@ def parameter_sensitivity(solution: Solution) -> dict[str, Any]:
     parameters = dict(source.parameters)
     base = _rebuild(source, parameters)
     if base is None:
-        raise InvalidInput(f"{source!r} cannot be rebuilt from its parameters {sorted(parameters)}; sensitivity needs that")
+        raise InvalidInput(
+            f"{source!r} cannot be rebuilt from its parameters {sorted(parameters)}; sensitivity needs that"
+        )
     if solution.regime == "zero-rate":
-        return {name: np.zeros(np.shape(value)) if np.ndim(value) else 0.0
-                for name, value in parameters.items() if _is_real(value)}
+        return {
+            name: np.zeros(np.shape(value)) if np.ndim(value) else 0.0
+            for name, value in parameters.items()
+            if _is_real(value)
+        }
     spread = math.sqrt(source.total_variance / source.dim)
     found: dict[str, Any] = {}
     for name, value in parameters.items():
@@ -64,8 +73,9 @@ def parameter_sensitivity(solution: Solution) -> dict[str, Any]:
     return found
 
 
-def _derivative(source: Source, parameters: dict[str, Any], name: str, value: FloatArray, spread: float,
-                solution: Solution) -> FloatArray | None:
+def _derivative(
+    source: Source, parameters: dict[str, Any], name: str, value: FloatArray, spread: float, solution: Solution
+) -> FloatArray | None:
     result = np.zeros(value.shape)
     square = value.ndim >= 2 and value.shape[-1] == value.shape[-2]
     for index in np.ndindex(value.shape):
@@ -104,18 +114,18 @@ def _functional(source: Source, law: DiscreteLaw, epsilon: float) -> float:
     """F(ν) = −∫ μ log k∗ν."""
     if isinstance(source, Source1D):
         nodes = discretise(source, epsilon)
-        x, y = np.argsort(nodes.points[:, 0]), np.argsort(law.points[:, 0])
-        y = y[law.weights[y] > 0]
-        logz, _ = evaluate_potential(nodes.points[x, 0], law.points[y, 0], law.weights[y], epsilon)
-        return -float(nodes.weights[x] @ logz)
+        rows, atoms = np.argsort(nodes.points[:, 0]), np.argsort(law.points[:, 0])
+        atoms = atoms[law.weights[atoms] > 0]
+        logz, _ = evaluate_potential(nodes.points[rows, 0], law.points[atoms, 0], law.weights[atoms], epsilon)
+        return -float(nodes.weights[rows] @ logz)
     nodes = discretise(source, epsilon)
     keep = law.weights > 0
     points, log_weights = law.points[keep], np.log(law.weights[keep])
-    total, rows = 0.0, max(1, 4_000_000 // max(points.shape[0], 1))
-    for first in range(0, nodes.size, rows):
-        x = nodes.points[first:first + rows]
+    total, block = 0.0, max(1, 4_000_000 // max(points.shape[0], 1))
+    for first in range(0, nodes.size, block):
+        x = nodes.points[first : first + block]
         square = ((x[:, None, :] - points[None, :, :]) ** 2).sum(axis=-1)
-        total -= float(nodes.weights[first:first + rows] @ logsumexp(log_weights - square / (2 * epsilon), axis=1))
+        total -= float(nodes.weights[first : first + block] @ logsumexp(log_weights - square / (2 * epsilon), axis=1))
     return total
 
 

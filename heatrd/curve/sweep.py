@@ -1,7 +1,9 @@
 """`rd_curve`: where to solve, and the curve from it.
 
-Generations of independent work: first a log-spaced set of solves from zero rate to the highest rate asked for; more towards zero rate
-until the rate is below the tolerance; then every interval where the band is too wide is refined by itself (`between`). Every generation is a function of
+Generations of independent work: first a log-spaced set of solves from zero rate to the highest rate asked for; more
+towards zero rate
+until the rate is below the tolerance; then every interval where the band is too wide is refined by itself
+(`between`). Every generation is a function of
 the one before it, never of the order in which its pieces end.
 """
 
@@ -36,9 +38,17 @@ _MOST_BITS = 5.0
 _SOLVED_GAP = 0.125  # gap of a solved point, as a share of the tolerance of the band
 
 
-def rd_curve(src: Any, distortions: ArrayLike | None = None, rates: ArrayLike | None = None, tol: float | None = None,
-             executor: Any = None, workers: int | None = None, progress: bool = False, checkpoint: Any = None,
-             max_rate: float | None = None) -> RDCurve:
+def rd_curve(
+    src: Any,
+    distortions: ArrayLike | None = None,
+    rates: ArrayLike | None = None,
+    tol: float | None = None,
+    executor: Any = None,
+    workers: int | None = None,
+    progress: bool = False,
+    checkpoint: Any = None,
+    max_rate: float | None = None,
+) -> RDCurve:
     """Compute a certified rate–distortion curve.
 
     Parameters
@@ -46,7 +56,8 @@ def rd_curve(src: Any, distortions: ArrayLike | None = None, rates: ArrayLike | 
     src : source
         Anything `heatrd.as_source` takes.
     distortions, rates : array_like, optional
-        Points to solve at (rates in nats), one of the two; the whole curve from zero rate to ``max_rate`` when both are omitted.
+        Points to solve at (rates in nats), one of the two; the whole curve from zero rate to ``max_rate`` when both
+        are omitted.
     tol : float, optional
         Width of the band asked for, nats: over the whole range, or at the points asked for. 1e-6 on the line, 1e-4 for
         rotationally symmetric sources and products, 1e-3 otherwise, when omitted.
@@ -85,9 +96,17 @@ def rd_curve(src: Any, distortions: ArrayLike | None = None, rates: ArrayLike | 
         return _curve(as_source(src), distortions, rates, tol, runner, progress, checkpoint, max_rate)
 
 
-def rd_curves(sources: Sequence[Any], distortions: ArrayLike | None = None, rates: ArrayLike | None = None,
-              tol: float | None = None, executor: Any = None, workers: int | None = None, progress: bool = False,
-              checkpoint: Any = None, max_rate: float | None = None) -> list[RDCurve]:
+def rd_curves(
+    sources: Sequence[Any],
+    distortions: ArrayLike | None = None,
+    rates: ArrayLike | None = None,
+    tol: float | None = None,
+    executor: Any = None,
+    workers: int | None = None,
+    progress: bool = False,
+    checkpoint: Any = None,
+    max_rate: float | None = None,
+) -> list[RDCurve]:
     """Compute the curves of several sources on one set of workers; parameters as for `rd_curve`."""
     if isinstance(sources, str):
         raise InvalidInput(f"sources={sources!r} is one name; give a list, or use rd_curve")
@@ -96,8 +115,16 @@ def rd_curves(sources: Sequence[Any], distortions: ArrayLike | None = None, rate
         return [_curve(law, distortions, rates, tol, runner, progress, checkpoint, max_rate) for law in laws]
 
 
-def _curve(source: Source, distortions: ArrayLike | None, rates: ArrayLike | None, tol: float | None, runner: Any,
-           progress: bool, checkpoint: Any, max_rate: float | None) -> RDCurve:
+def _curve(
+    source: Source,
+    distortions: ArrayLike | None,
+    rates: ArrayLike | None,
+    tol: float | None,
+    runner: Any,
+    progress: bool,
+    checkpoint: Any,
+    max_rate: float | None,
+) -> RDCurve:
     if distortions is not None and rates is not None:
         raise InvalidInput("give distortions or rates, not both")
     sweep = _Sweep(source, _tolerance(source, tol), runner, checkpoint, progress)
@@ -115,8 +142,11 @@ def _curve(source: Source, distortions: ArrayLike | None, rates: ArrayLike | Non
         sweep.bar.close()
     curve = sweep.assemble()
     if curve.width > curve.tol:
-        warnings.warn(f"{source!r}: the band is up to {curve.width:.2g} nats wide, {curve.tol:.2g} asked", HeatrdWarning,
-                      stacklevel=3)
+        warnings.warn(
+            f"{source!r}: the band is up to {curve.width:.2g} nats wide, {curve.tol:.2g} asked",
+            HeatrdWarning,
+            stacklevel=3,
+        )
     return curve
 
 
@@ -163,8 +193,11 @@ class _Sweep:
         self.source, self.tol, self.runner = source, tol, runner
         self.began = time.perf_counter()
         self.bar = progress_bar(progress, getattr(source, "name", "curve"))
-        self.store = None if checkpoint is None else Checkpoint(
-            checkpoint, digest("curve", heatrd.__version__, fingerprint(source), tol))
+        self.store = (
+            None
+            if checkpoint is None
+            else Checkpoint(checkpoint, digest("curve", heatrd.__version__, fingerprint(source), tol))
+        )
         self.differential = _differential(source)
         self.points: list[Solution | None] = []
         self.solved: dict[float, Solution] = {}
@@ -177,7 +210,10 @@ class _Sweep:
     def at_targets(self, name: str, values: FloatArray) -> None:
         """Solve at distortions or rates."""
         self.points = [None] * values.size
-        jobs = [(f"{name}-{float(v).hex()}", (_solve_target, (self.source, name, float(v), self._solved_tol()))) for v in values]
+        jobs = [
+            (f"{name}-{float(v).hex()}", (_solve_target, (self.source, name, float(v), self._solved_tol())))
+            for v in values
+        ]
 
         def keep(index: int, solution: Any) -> None:
             if isinstance(solution, HeatrdError):
@@ -213,13 +249,20 @@ class _Sweep:
             return [float(e) for e in grid]
         critical = min(critical, top)
         inside = np.geomspace(critical, low, 8)
-        return [*(float(e) for e in grid if e > critical * 1.02), float(critical), float(critical * (1 - 1e-4)),
-                *(float(e) for e in inside[1:])]
+        return [
+            *(float(e) for e in grid if e > critical * 1.02),
+            float(critical),
+            float(critical * (1 - 1e-4)),
+            *(float(e) for e in inside[1:]),
+        ]
 
     def _lowest_epsilon(self, top: float, most: float) -> float:
         """ε from which on the rate is at least ``most``: by the Shannon lower bound, since D(ε) ≤ dε."""
         if self.differential is not None:
-            return min(max(math.exp(2 * (self.differential - most) / self.source.dim) / (2 * math.pi * math.e), 1e-7 * top), 0.5 * top)
+            return min(
+                max(math.exp(2 * (self.differential - most) / self.source.dim) / (2 * math.pi * math.e), 1e-7 * top),
+                0.5 * top,
+            )
         return top * math.exp(-2 * min(most, 1.0) / self.source.dim)
 
     def _towards_zero_rate(self, top: float) -> None:
@@ -232,7 +275,9 @@ class _Sweep:
             factor *= 6.0
 
     def _towards_high_rate(self, most: float) -> None:
-        """Where the Shannon bound said nothing: go on until the rate, or the entropy of a discrete source, is reached."""
+        """Where the Shannon bound said nothing: go on until the rate, or the entropy of a discrete source, is
+        reached.
+        """
         limit = _entropy(self.source)
         for _ in range(12):
             low = min(self.solved)
@@ -242,8 +287,12 @@ class _Sweep:
             before = len(self.solved)
             self._solve_all([low * math.exp(-0.25 * k) for k in range(1, 5)])
             if len(self.solved) < before + 4:
-                warnings.warn(f"{self.source!r}: the curve ends at {rate / math.log(2):.3g} bits; beyond, a solve would not fit "
-                              "in memory", HeatrdWarning, stacklevel=5)
+                warnings.warn(
+                    f"{self.source!r}: the curve ends at {rate / math.log(2):.3g} bits; beyond, a solve would not fit "
+                    "in memory",
+                    HeatrdWarning,
+                    stacklevel=5,
+                )
                 return
 
     # -- pieces of work ----------------------------------------------------------------------------
@@ -318,14 +367,20 @@ class _Sweep:
                 raise result
             pair, name = todo[place]
             if self.store is not None:
-                self.store.save(name, "between", {"solves": result.solves, "certificates": result.certificates,
-                                                  "reached": result.reached}, {"rows": result.rows})
+                self.store.save(
+                    name,
+                    "between",
+                    {"solves": result.solves, "certificates": result.certificates, "reached": result.reached},
+                    {"rows": result.rows},
+                )
             self.between[pair] = result
             self.bar.update()
 
         def piece(a: float, b: float) -> Any:
             place = ends.index(a)
-            beyond = [e for e in ends[max(place - 1, 0):place + 3] if e not in (a, b) and self.solved[e].regime == "atomic"]
+            beyond = [
+                e for e in ends[max(place - 1, 0) : place + 3] if e not in (a, b) and self.solved[e].regime == "atomic"
+            ]
             left, right, *others = (Knot.of(self.solved[e].certificate) for e in (a, b, *beyond))
             return refine, (self.source, left, right, self.tol, tuple(others))
 
@@ -350,11 +405,16 @@ class _Sweep:
     def _knots(self) -> Knots:
         solutions = [*self.solved.values(), *(s for s in self.points if s is not None)]
         rows = [Knot.of(s.certificate).row for s in solutions if math.isfinite(s.epsilon)]
-        blocks = [np.array(rows, dtype=float).reshape(-1, 4), *(self.between[pair].rows for pair in sorted(self.between))]
+        blocks = [
+            np.array(rows, dtype=float).reshape(-1, 4),
+            *(self.between[pair].rows for pair in sorted(self.between)),
+        ]
         return Knots.sorted(*np.concatenate(blocks).T)
 
     def _band(self) -> Band:
-        return Band(self._knots(), self.source.total_variance, self.source.dim, _entropy(self.source), self.differential)
+        return Band(
+            self._knots(), self.source.total_variance, self.source.dim, _entropy(self.source), self.differential
+        )
 
     def assemble(self, complete: bool = True) -> RDCurve:
         """Return the curve from what is finished."""
@@ -364,9 +424,19 @@ class _Sweep:
             shown = [s for s in self.points if s is not None]
         solves = sum(s.evaluations for s in shown) + sum(b.solves for b in self.between.values())
         band = self._band()
-        return RDCurve(self.source, np.array([s.epsilon for s in shown], dtype=float),
-                       np.array([s.distortion for s in shown], dtype=float), tuple(shown), band, self.tol, self.range, solves,
-                       sum(b.certificates for b in self.between.values()), time.perf_counter() - self.began, complete)
+        return RDCurve(
+            self.source,
+            np.array([s.epsilon for s in shown], dtype=float),
+            np.array([s.distortion for s in shown], dtype=float),
+            tuple(shown),
+            band,
+            self.tol,
+            self.range,
+            solves,
+            sum(b.certificates for b in self.between.values()),
+            time.perf_counter() - self.began,
+            complete,
+        )
 
 
 def _unpack_between(header: dict[str, Any], arrays: dict[str, Any]) -> Between | None:
