@@ -169,7 +169,9 @@ def test_normal_matrix(rows):
     band = np.empty((25, width))
     line.rows_normal(matrix, start, count, q, scale, band)
     scaled = dense * scale
-    np.testing.assert_allclose(band, reference.lower_band(scaled.T @ (q[:, None] * scaled), width), rtol=1e-12, atol=1e-38)
+    np.testing.assert_allclose(
+        band, reference.lower_band(scaled.T @ (q[:, None] * scaled), width), rtol=1e-12, atol=1e-38
+    )
 
 
 @pytest.mark.parametrize(("n", "width"), [(1, 1), (5, 1), (30, 4), (12, 12), (6, 9)])
