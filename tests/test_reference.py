@@ -1,5 +1,6 @@
 """The reference table: consistent with closed forms, with itself and with fresh solves."""
 
+import itertools
 import math
 
 import pytest
@@ -27,7 +28,7 @@ def test_gaussian_rows_are_the_closed_form():
 @pytest.mark.parametrize("name", sorted({row.source for row in ROWS}))
 def test_rows_decrease_convexly_under_the_gaussian(name):
     rows = sorted(heatrd.reference_table(name), key=lambda row: row.distortion)
-    for a, b in zip(rows[:-1], rows[1:]):
+    for a, b in itertools.pairwise(rows):
         assert b.rate_lower <= a.rate_upper
         # tangents of one row never exceed another row
         assert a.rate_lower - (b.distortion - a.distortion) / (2 * a.epsilon) <= b.rate_upper + 1e-9

@@ -28,7 +28,8 @@ def check(name, tol):
     few = tol < 9e-5 or curve.solves <= 60
     good = outside == 0 and curve.width <= tol and few
     print(
-        f"{name:18s} width {curve.width:.2e} solves {curve.solves:3d} certificates {curve.certificates:5d} knots {curve.knots.size:5d} "
+        f"{name:18s} width {curve.width:.2e} solves {curve.solves:3d} certificates {curve.certificates:5d} "
+        f"knots {curve.knots.size:5d} "
         f"outside {outside} wall {wall:.1f} s cpu {cpu:.1f} s {'ok' if good else 'FAILED'}",
         flush=True,
     )

@@ -121,7 +121,8 @@ def page(rows):
         for r in (r for r in rows if r["source"] == name):
             low, high = float(r["rate_lower_nat"]) / math.log(2), float(r["rate_upper_nat"]) / math.log(2)
             lines.append(
-                f"| {r['asked']} {r['value']} | {float(r['distortion']):.12g} | {0.5 * (low + high):.10f} | {high - low:.1e} |"
+                f"| {r['asked']} {r['value']} | {float(r['distortion']):.12g} | {0.5 * (low + high):.10f} "
+                f"| {high - low:.1e} |"
             )
         lines.append("")
     PAGE.write_text("\n".join(lines), encoding="utf-8")
