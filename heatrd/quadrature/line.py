@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from heatrd.errors import InvalidInput, TooLarge
+from heatrd.errors import InvalidInput
 from heatrd.sources import Source1D
 
 __all__ = ["LineMeasure", "LineQuadrature", "TailCells"]
@@ -34,6 +34,7 @@ FloatArray = NDArray[np.float64]
 
 _ORDER = 16
 _DEPTH = 60
+_MOST_PANELS = 100_000
 _ORDERS = (4, 8, _ORDER)
 
 
@@ -166,7 +167,7 @@ class LineQuadrature:
         left, right = edges[:-1], edges[1:]
         f_left, f_right = self._cdf(left), self._cdf(right)
         done: list[tuple[FloatArray, ...]] = []
-        total = 0
+        total, most = 0, _MOST_PANELS + 4 * left.size
         for depth in range(_DEPTH + 1):
             half = 0.5 * (right - left)
             values = self.pdf(left[:, None] + half[:, None] * (1 + _NODES))
@@ -195,8 +196,11 @@ class LineQuadrature:
             total += int(take.sum())
             if take.all():
                 break
-            if total + 2 * int((~take).sum()) > 2_000_000:
-                raise TooLarge(f"{self.source!r}: the density needs more than 2 000 000 panels; smooth it first")
+            if total + 2 * int((~take).sum()) > most:
+                raise InvalidInput(
+                    f"{self.source!r}: the density is not resolved by {most} panels; it is too rough, or does not agree "
+                    "with its own distribution function (is it normalised?)"
+                )
             keep = ~take
             mid = 0.5 * (left[keep] + right[keep])
             f_mid = self._cdf(mid)
