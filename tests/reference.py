@@ -1,7 +1,6 @@
-"""Plain NumPy twins of the kernels, from their docstrings and by another route. Append-only: one marked block per kernel module."""
+"""Plain NumPy twins of the kernels, from their docstrings and by another route. One marked block per kernel module."""
 
 import numpy as np
-
 
 # --- kernels/stencils, kernels/tridiagonal, kernels/steps ------------------------------------------------------------
 
@@ -169,7 +168,7 @@ def path_step(x, u, ahead, u_ahead, a0, a1, a2, sigma, noise):
     return x + a0 * u + a1 * u_ahead + a2 * (ahead - x) + sigma * noise
 
 
-# --- kernels/space ------------------------------------------------------------------------------------------------------
+# --- kernels/space ---
 
 
 def chebyshev_table(t, coefficients, width):

@@ -251,7 +251,7 @@ def test_solution_hands_out_its_bridge():
 
 
 def test_reconstruction_on_circles():
-    """A noisy ring's ν is a law on circles; the bridge takes its points, and ρ_1 is ν to the quality of the solution."""
+    """A noisy ring's ν is a law on circles; the bridge takes its points, and ρ_1 is ν as far as it is solved."""
     solution = heatrd.solve(NoisySphere(2, noise=np.sqrt(0.1)), epsilon=0.5, tol=1e-6)
     bridge = solution.bridge
     np.testing.assert_allclose(bridge.terminal.weights, bridge.nu.weights, atol=1e-4)

@@ -116,7 +116,8 @@ def main() -> None:
         print(
             f"{r['source']:<32}{r['ratio']:>8g}{r['tol']:>8g}{r['gap']:>10.1e}{r['rate']:>14.9f}{relative:>11.4e}{r['atoms']:>7}"
             f"{r['seconds']:>7.2f}  {r['regime']}{'' if r['gap'] <= r['tol'] else '  MISSED'}"
-            f"{'' if r['sandwiched'] else '  OUTSIDE SLB/GAUSSIAN'}{'' if math.isfinite(r['rate']) else '  NOT FINITE'}",
+            f"{'' if r['sandwiched'] else '  OUTSIDE SLB, GAUSSIAN'}"
+            f"{'' if math.isfinite(r['rate']) else '  NOT FINITE'}",
             flush=True,
         )
 

@@ -198,8 +198,8 @@ class LineQuadrature:
                 break
             if total + 2 * int((~take).sum()) > most:
                 raise InvalidInput(
-                    f"{self.source!r}: the density is not resolved by {most} panels; it is too rough, or does not agree "
-                    "with its own distribution function (is it normalised?)"
+                    f"{self.source!r}: the density is not resolved by {most} panels; it is too rough, or does not "
+                    "agree with its own distribution function (is it normalised?)"
                 )
             keep = ~take
             mid = 0.5 * (left[keep] + right[keep])

@@ -171,7 +171,8 @@ class LineProblem:
     def _discretisation(self, measure: LineMeasure, finer: LineMeasure, first: LineBounds, fine: LineBounds) -> float:
         """Change of F between the two quadratures, plus what a mass defect could do."""
         defect = max(measure.defect, finer.defect)
-        library = 2e-13 * (1 + abs(fine.upper)) if isinstance(self.source, ScipySource) else 0.0  # rounding of its density
+        # rounding of a library's log-density, seen against ball arithmetic
+        library = 2e-13 * (1 + abs(fine.upper)) if isinstance(self.source, ScipySource) else 0.0
         return abs(fine.upper - first.upper) + (2 * defect if defect > 2e-14 else 0.0) + library
 
     def _lower(self, fine: LineBounds, eps: float) -> float:

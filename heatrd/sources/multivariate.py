@@ -224,13 +224,13 @@ class _Sheared(Source):
     ) -> tuple[FloatArray, FloatArray]:
         """Trapezoidal rule of N(0, diag σ²), finer by the largest stretch of the map."""
         reach = float(np.sqrt(2 * special.gammainccinv(1.0, mass)))
-        axes = []
+        axes: list[tuple[FloatArray, FloatArray]] = []
         for s in sigmas:
             h = min(0.5 * s, spacing / slope)
             n = int(np.ceil(reach * s / h))
-            t = h * np.arange(-n, n + 1)
+            t = h * np.arange(-n, n + 1, dtype=np.float64)
             w = np.exp(-0.5 * (t / s) ** 2)
-            axes.append((t, np.asarray(w / w.sum())))
+            axes.append((t, np.asarray(w / w.sum(), dtype=np.float64)))
         if len(axes[0][0]) * len(axes[1][0]) > 8e6:
             raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
         points, weights = tensor(axes)
