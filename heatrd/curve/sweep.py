@@ -60,7 +60,8 @@ def rd_curve(
         Points to solve at (rates in nats), one of the two; the whole curve from zero rate to ``max_rate`` when both
         are omitted.
     tol : float, optional
-        Width of the band asked for, nats: over the whole range, or at the points asked for. When omitted: 1e-6 at points;
+        Width of the band asked for, nats: over the whole range, or at the points asked for. When omitted:
+        1e-6 at points;
         over the whole range 1e-4 on the line, for rotationally symmetric sources and for products, 1e-3 otherwise.
     executor : concurrent.futures.Executor, optional
         Where to work: threads, processes, ``dask.distributed.Client.get_executor(pure=False)``, ``mpi4py.futures``.
