@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = ["Certified", "Solution", "certify", "solve"]
 
 _TARGET = 3e-10  # relative accuracy of a distortion or rate target
 _TRIALS = 40
+_JUMP = 1e-8  # a bracket on log ε narrower than this is a jump of the law, bridged by mixing both sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -245,6 +247,16 @@ def _silence(source: Source, distortion: float, tol: float, began: float, epsilo
     return Solution(source, certificate, "zero-rate", distortion, tol, 0, time.perf_counter() - began)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """A solve on the way to a target: t = log ε, the relative miss f, and what was found."""
+
+    t: float
+    f: float
+    certificate: Certificate
+    regime: str
+
+
 def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[Certificate, str]:
     """Find ε at which the distortion or the rate has the value: bracketed secant on log ε."""
     target = math.log(value)
@@ -256,47 +268,65 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
         return target - math.log(max(middle, 1e-300))
 
     t = math.log(_first_epsilon(source, name, value))
-    low: tuple[float, float] | None = None
-    high: tuple[float, float] | None = None
-    best: tuple[float, Certificate, str] | None = None
-    last: tuple[float, float] | None = None
+    low: _Trial | None = None
+    high: _Trial | None = None
+    best: _Trial | None = None
+    last: _Trial | None = None
     for _ in range(_TRIALS):
         certificate, regime = solve_at(math.exp(t))
-        f = residual(certificate)
-        if best is None or abs(f) < best[0]:
-            best = (abs(f), certificate, regime)
-        if abs(f) <= _TARGET:
+        trial = _Trial(t, residual(certificate), certificate, regime)
+        if best is None or abs(trial.f) < abs(best.f):
+            best = trial
+        if abs(trial.f) <= _TARGET:
             break
-        if f < 0:
-            low = (t, f)
-        else:
-            high = (t, f)
-        proposal = _secant(last, (t, f))
-        last = (t, f)
+        low, high = (trial, high) if trial.f < 0 else (low, trial)
+        proposal = None if last is None or last.f == trial.f else _secant(last, trial)
+        last = trial
         if low is not None and high is not None:
-            if high[0] - low[0] < 1e-13:
+            if high.t - low.t < _JUMP:
+                best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
                 break
-            width = high[0] - low[0]
-            inside = proposal is not None and low[0] + 1e-3 * width < proposal < high[0] - 1e-3 * width
-            t = proposal if inside and proposal is not None else _false_position(low, high)
+            t = _inside(low, high, proposal)
         else:
-            limit = 1.0
-            step = (proposal - t) if proposal is not None and (proposal - t) * -f > 0 else -f
-            t = t + max(-limit, min(limit, step if abs(step) > 1e-12 else -math.copysign(1e-6, f)))
+            step = (proposal - t) if proposal is not None and (proposal - t) * -trial.f > 0 else -trial.f
+            t = t + max(-1.0, min(1.0, step if abs(step) > 1e-12 else -math.copysign(1e-6, trial.f)))
     assert best is not None
-    return best[1], best[2]
+    return best.certificate, best.regime
 
 
-def _secant(a: tuple[float, float] | None, b: tuple[float, float]) -> float | None:
-    if a is None or a[1] == b[1]:
-        return None
-    return b[0] - b[1] * (b[0] - a[0]) / (b[1] - a[1])
+def _blend(source: Source, low: _Trial, high: _Trial, residual: Callable[[Certificate], float]) -> _Trial:
+    """Mix the laws on both sides of a jump: F is convex in ν, so mixtures of near-optimal laws are."""
+    epsilon = math.exp(0.5 * (low.t + high.t))
+    a, b = low.certificate.law, high.certificate.law
+    share, left, right = 0.5, (0.0, low.f), (1.0, high.f)
+    best = low if abs(low.f) < abs(high.f) else high
+    for _ in range(12):
+        law = DiscreteLaw(
+            np.concatenate([a.points, b.points]), np.concatenate([(1 - share) * a.weights, share * b.weights])
+        )
+        certificate = certify_law(source, law, epsilon)
+        trial = _Trial(math.log(epsilon), residual(certificate), certificate, low.regime)
+        if abs(trial.f) < abs(best.f):
+            best = trial
+        if abs(trial.f) <= _TARGET:
+            break
+        left, right = ((share, trial.f), right) if trial.f < 0 else (left, (share, trial.f))
+        share = left[0] - left[1] * (right[0] - left[0]) / (right[1] - left[1])
+        share = min(max(share, 0.0), 1.0)
+    return best
 
 
-def _false_position(low: tuple[float, float], high: tuple[float, float]) -> float:
-    t = low[0] - low[1] * (high[0] - low[0]) / (high[1] - low[1])
-    width = high[0] - low[0]
-    return min(max(t, low[0] + 0.02 * width), high[0] - 0.02 * width)
+def _secant(a: _Trial, b: _Trial) -> float:
+    return b.t - b.f * (b.t - a.t) / (b.f - a.f)
+
+
+def _inside(low: _Trial, high: _Trial, proposal: float | None) -> float:
+    """The secant's proposal where it falls well inside the bracket, else a guarded false position."""
+    width = high.t - low.t
+    if proposal is not None and low.t + 1e-3 * width < proposal < high.t - 1e-3 * width:
+        return proposal
+    t = low.t - low.f * width / (high.f - low.f)
+    return min(max(t, low.t + 0.02 * width), high.t - 0.02 * width)
 
 
 def _first_epsilon(source: Source, name: str, value: float) -> float:

@@ -240,16 +240,19 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
             c2[a + j] += q * (g[j] * g[j] - 1) * h * h
             v0[j] = p[j] * h
             v1[j] = v0[j] * g[j]
-        for j in range(b - a):
-            if p[j] < 1e-25:
-                continue
+        first, last = 0, b - a  # the matrix need not be exact: nodes of posterior weight below 1e-8 are left out
+        while first < last and p[first] < 1e-10:
+            first += 1
+        while last > first and p[last - 1] < 1e-10:
+            last -= 1
+        for j in range(first, last):
             s0 = mass[i] * v0[j]
             s1 = mass[i] * v1[j]
             column = 2 * (a + j)
             band[column, 0] += s0 * v0[j]
             band[column, 1] += s0 * v1[j]
             band[column + 1, 0] += s1 * v1[j]
-            for l in range(j + 1, b - a):
+            for l in range(j + 1, last):
                 d = 2 * (l - j)
                 band[column, d] += s0 * v0[l]
                 band[column, d + 1] += s0 * v1[l]

@@ -74,10 +74,11 @@ def solve_line(
         if law.bounds.gap <= 0.5 * tol:
             return law
     fine = lattice(coarse.x, epsilon, _FINE).size <= _FINE_NODES
-    best = _from_lattice(coarse, measure, epsilon, tol, _FINE if fine else _COARSE)
-    if best.bounds.gap > tol:  # rarely, a lattice is unlucky with the tails
-        again = _from_lattice(coarse, measure, epsilon, tol, _OTHER if fine else _FINE)
-        best = min(best, again, key=lambda law: law.bounds.gap)
+    spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
+    best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
+    for spacing in spacings[1:]:  # rarely, a lattice is unlucky with the tails
+        if best.bounds.gap > tol:
+            best = min(best, _from_lattice(coarse, measure, epsilon, tol, spacing, atoms_first=False), key=_gap)
     return simplify(measure, best, epsilon, tol) if best.nodes.y.size <= _SIMPLIFIED else best
 
 
@@ -100,29 +101,37 @@ def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> 
     return law
 
 
-def _from_lattice(coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, spacing: float) -> LineLaw:
-    """Solve on a lattice, then exchange and polish."""
+def _from_lattice(
+    coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, spacing: float, *, atoms_first: bool = True
+) -> LineLaw:
+    """Solve on a lattice, then exchange and polish, from the first atoms or from the lattice as it is."""
     points = lattice(coarse.x, epsilon, spacing)
     nodes = solve_nodes(coarse.x, coarse.mass, points, epsilon, gap=1e-11)
     best = atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
     trial = with_tails(measure, nodes, epsilon, tol)
-    stalled = 0
+    if atoms_first:
+        trial = min(best, trial, key=_gap)
+    lowest, stalled = math.inf, 0
     for rounds in range(1, _ROUNDS + 1):
-        before = best.bounds.gap
-        if trial.bounds.gap < best.bounds.gap:
-            best = trial
+        best = min(best, trial, key=_gap)
+        stalled = 0 if trial.bounds.gap < 0.8 * lowest else stalled + 1
+        lowest = min(lowest, trial.bounds.gap)
         if best.bounds.gap <= 0.5 * tol or stalled >= _PATIENCE:
             break
-        nodes = _improve(measure, _prune(nodes), trial.bounds, epsilon, tol)
+        nodes = _improve(measure, _prune(trial.nodes), trial.bounds, epsilon, tol)
         trial = with_tails(measure, nodes, epsilon, tol, rounds)
         if rounds % 2 == 0 or trial.bounds.gap <= 0.5 * tol:
             law = atomic(measure, nodes, epsilon, tol, 10 * trial.bounds.gap, rounds)
-            if law.bounds.gap < max(best.bounds.gap, 0.5 * tol):
-                best = law
-        stalled = 0 if best.bounds.gap < 0.8 * before else stalled + 1
+            best = min(best, law, key=_gap)
+            if atoms_first and law.bounds.gap < trial.bounds.gap:
+                trial = law
     return best
+
+
+def _gap(law: LineLaw) -> float:
+    return law.bounds.gap
 
 
 def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack: float, rounds: int = 0) -> LineLaw:
