@@ -105,7 +105,9 @@ def newton_system(x, mass, y, w, fixed, root):
     z = k @ w + np.exp(fixed)
     q = (mass / z)[:, None] * k
     p = w * k / z[:, None]
-    v = np.stack([p, p * g], axis=2) / np.sqrt(w)[None, :, None]
+    heavy = p >= 1e-10  # the matrix leaves out what lies outside the first and last node of this posterior weight
+    inside = np.maximum.accumulate(heavy, axis=1) & np.maximum.accumulate(heavy[:, ::-1], axis=1)[:, ::-1]
+    v = np.stack([p, p * g], axis=2) * inside[:, :, None] / np.sqrt(w)[None, :, None]
     v = v.reshape(len(x), -1)
     return q.sum(axis=0), (q * g).sum(axis=0), (q * (g * g - 1)).sum(axis=0), v.T @ (mass[:, None] * v)
 

@@ -240,7 +240,7 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
             c2[a + j] += q * (g[j] * g[j] - 1) * h * h
             v0[j] = p[j] * h
             v1[j] = v0[j] * g[j]
-        first, last = 0, b - a  # the matrix need not be exact: nodes of posterior weight below 1e-8 are left out
+        first, last = 0, b - a  # the matrix need not be exact: outer nodes of posterior weight below 1e-10 are left out
         while first < last and p[first] < 1e-10:
             first += 1
         while last > first and p[last - 1] < 1e-10:

@@ -21,13 +21,19 @@ EPSILONS = {"low rate, 0.35 nats": 0.5, "high rate, 3 nats": float(np.exp(-6.0))
 
 
 def run(smoke: bool = False) -> list[dict[str, Any]]:
-    """Sixteen seeds of each method; three short ones when ``smoke``."""
+    """Sixteen seeds of each method; when ``smoke``, three short ones and the high rate alone.
+
+    At low rate all three are within 1e-3 nats, a difference that twenty training steps and a thousand
+    particles do not resolve: that claim needs the full size.
+    """
     seeds = range(3 if smoke else 16)
     short = {"steps": 100} if smoke else {"steps": 500}
     nodes = stats.norm.ppf((np.arange(4001) + 0.5) / 4001)[:, None]
     r2d2 = [_r2d2(seed, smoke) for seed in seeds]
     records = []
     for label, epsilon in EPSILONS.items():
+        if smoke and epsilon > 0.1:
+            continue
         found = {
             "R2D2": [m.rate_distortion(epsilon, method="law", particles=1024).lagrangian_upper for m in r2d2],
             "NERD": [nerd(_normal, epsilon, seed=s, held_out=nodes, **short).lagrangian for s in seeds],
