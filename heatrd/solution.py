@@ -22,11 +22,11 @@ from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.reconstruction.dispatch import Solve, certify_law, default_tolerance, solver_for
-from heatrd.sources import Source, as_source
+from heatrd.sources import Source, Source1D, as_source
 
 __all__ = ["Certified", "Solution", "certify", "solve"]
 
-_TARGET = 3e-10  # relative accuracy of a distortion or rate target
+_TARGET = 5e-10  # relative accuracy of a distortion or rate target
 _TRIALS = 40
 _JUMP = 1e-8  # a bracket on log ε narrower than this is a jump of the law, bridged by mixing both sides
 
@@ -198,7 +198,7 @@ def solve(
         return _silence(
             src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf
         )
-    counted = _Counted(solver_for(src, tolerance), start)
+    counted = _Counted(solver_for(src, tolerance), start, tolerance)
     if name == "epsilon":
         certificate, regime = counted(value)
     else:
@@ -211,12 +211,16 @@ def solve(
 class _Counted:
     """A solver that counts its calls and starts each from the law of the last."""
 
-    def __init__(self, solve_at: Solve, start: DiscreteLaw | None) -> None:
-        self.solve_at, self.start, self.count = solve_at, start, 0
+    def __init__(self, solve_at: Solve, start: DiscreteLaw | None, tol: float) -> None:
+        self.solve_at, self.start, self.tol, self.count = solve_at, start, tol, 0
 
     def __call__(self, epsilon: float) -> tuple[Certificate, str]:
         self.count += 1
         certificate, regime = self.solve_at(epsilon, self.start)
+        if certificate.gap > self.tol and self.start is not None:  # a start can mislead
+            afresh, other = self.solve_at(epsilon, None)
+            if afresh.gap < certificate.gap:
+                certificate, regime = afresh, other
         self.start = certificate.law if regime == "atomic" else None
         return certificate, regime
 
@@ -283,8 +287,10 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
         proposal = None if last is None or last.f == trial.f else _secant(last, trial)
         last = trial
         if low is not None and high is not None:
-            if high.t - low.t < _JUMP:
-                best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
+            width = high.t - low.t
+            if width < 1e-13 or (width < _JUMP and isinstance(source, Source1D)):
+                if isinstance(source, Source1D):
+                    best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
                 break
             t = _inside(low, high, proposal)
         else:

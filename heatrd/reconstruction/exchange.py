@@ -33,7 +33,7 @@ BoolArray = NDArray[np.bool_]
 _FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35  # lattice spacings, of √ε
 _FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
 _ROUNDS = 24
-_SIMPLIFIED = 1500  # laws larger than this are returned as they were found
+_SIMPLIFIED = 400  # laws larger than this are returned as they were found
 _PATIENCE = 5
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
 _ATOM = 1.05  # a group no wider than this may be one atom ...
@@ -94,7 +94,7 @@ def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> 
         centre = np.add.reduceat(nodes.nu * nodes.y, first) / total
         slack = np.minimum.reduceat(nodes.slack, first)
         merged = Nodes(centre, total, total, slack, np.ones(first.size, bool))
-        solved = polish(measure.x, measure.mass, merged, epsilon, slack_start=1e-7, iterations=10)
+        solved = polish(measure.x, measure.mass, merged, epsilon, residual=1e-3 * tol, slack_start=1e-7, iterations=8)
         trial = with_tails(measure, solved, epsilon, tol, law.rounds)
         if trial.bounds.gap <= max(0.5 * tol, law.bounds.gap):
             return trial
@@ -106,7 +106,7 @@ def _from_lattice(
 ) -> LineLaw:
     """Solve on a lattice, then exchange and polish, from the first atoms or from the lattice as it is."""
     points = lattice(coarse.x, epsilon, spacing)
-    nodes = solve_nodes(coarse.x, coarse.mass, points, epsilon, gap=1e-11)
+    nodes = solve_nodes(coarse.x, coarse.mass, points, epsilon, gap=max(1e-11, 1e-3 * tol))
     best = atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
@@ -146,6 +146,7 @@ def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack
             merged.take(stretch.inner),
             epsilon,
             background=stretch.background,
+            residual=1e-3 * tol,
             slack_start=slack,
         )
         merged = join(merged.take(~stretch.inner), solved)
