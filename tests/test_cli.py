@@ -386,6 +386,7 @@ def test_help_has_examples_that_parse(name, capsys):
 def test_commands_shown_in_the_docs_parse(page):
     text = (ROOT / page).read_text()
     shown = re.findall(r"(?:^\$ |`)heatrd ([a-z][^`\n…|]*)", text, flags=re.MULTILINE)
+    assert shown or page == "docs/index.md"
     for command in shown:
         words = shlex.split(command.partition("#")[0])
         if len(words) > 1 or words == ["warmup"]:
