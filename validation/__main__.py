@@ -14,6 +14,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 import time
 import traceback
@@ -23,7 +24,24 @@ from types import ModuleType
 from typing import Any
 
 HERE = Path(__file__).parent
-PACKAGES = ("heatrd", "numpy", "scipy", "numba", "matplotlib", "jax", "scikit-learn", "scikit-image", "mpmath")
+PACKAGES = (
+    "heatrd",
+    "numpy",
+    "scipy",
+    "numba",
+    "matplotlib",
+    "jax",
+    "scikit-learn",
+    "scikit-image",
+    "mpmath",
+    "pot",
+    "ott-jax",
+    "dit",
+    "cvxpy",
+    "clarabel",
+    "scs",
+    "py-pde",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,16 +125,27 @@ def _redraw(target: Path, names: Sequence[str], directory: Path | None) -> int:
 def _write(target: Path, results: dict[str, Any], smoke: bool) -> None:
     """Write the results, beside those of modules not run this time."""
     old = json.loads(target.read_text())["results"] if target.exists() else {}
-    record = {
-        "smoke": smoke,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": dict(_versions()),
-        "results": {name: {**old, **results}[name] for name in sorted({**old, **results})},
-    }
+    merged = {**old, **results}
+    record = {"smoke": smoke, **environment(), "results": {name: merged[name] for name in sorted(merged)}}
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(record, indent=1, default=_plain) + "\n")
+    target.write_text(json.dumps(record, indent=1, default=plain) + "\n")
     print(f"\nwritten: {os.path.relpath(target)}")
+
+
+def environment() -> dict[str, Any]:
+    """What the numbers were made with."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores",
+        "versions": dict(_versions()),
+    }
+
+
+def _processor() -> str:
+    """Name of the processor where the system tells, otherwise its architecture."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*:\s*(.+)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    return names[0] if names else platform.machine()
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -127,7 +156,7 @@ def _versions() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn NumPy values into what JSON knows."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
 
