@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import Source, Source1D
@@ -108,9 +109,9 @@ def gaussian_rate(covariance: ArrayLike, distortion: ArrayLike) -> Any:
 def gaussian_distortion(covariance: ArrayLike, rate: ArrayLike) -> Any:
     """Return D(R) of a Gaussian: the inverse of `gaussian_rate`, rates in nats ≥ 0."""
     eigenvalues = _eigenvalues(covariance)[::-1]
-    r = np.asarray(rate, dtype=np.float64)
+    r = arguments.numbers(rate, "rate")
     if not (np.isfinite(r) & (r >= 0)).all():
-        raise InvalidInput(f"rate={rate!r} must be finite and >= 0 (nats)")
+        raise InvalidInput(f"rate={arguments.short(rate)} must be finite and >= 0 (nats)")
     if eigenvalues.size == 0:
         return _like(np.zeros_like(r), rate)
     logs = np.log(eigenvalues)
@@ -132,11 +133,8 @@ def sphere_rate(dim: int, distortion: ArrayLike, radius: float = 1.0) -> Any:
     radius : float
         Radius of the sphere.
     """
-    n = int(dim)
-    if n != dim or n < 2:
-        raise InvalidInput(f"dim={dim} must be an integer >= 2")
-    if not (np.isfinite(radius) and radius > 0):
-        raise InvalidInput(f"radius={radius} must be positive")
+    n = arguments.integer(dim, "dim", 2)
+    radius = arguments.number(radius, "radius", positive=True)
     level = _distortions(distortion) / radius / radius
     return _like(np.vectorize(_sphere_rate_at, otypes=[float])(n, level), distortion)
 
@@ -273,18 +271,15 @@ def _trapezoid_entropy(src: Source, axes: list[FloatArray], step: float) -> floa
 
 
 def _distortions(distortion: ArrayLike) -> FloatArray:
-    try:
-        level = np.asarray(distortion, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"distortion={distortion!r} is not a number") from None
+    level = arguments.numbers(distortion, "distortion")
     if level.size == 0 or np.isnan(level).any() or not (level > 0).all() or np.isinf(level).any():
-        raise InvalidInput(f"distortion={distortion!r} must be finite and positive")
+        raise InvalidInput(f"distortion={arguments.short(distortion)} must be finite and positive")
     return level
 
 
 def _eigenvalues(covariance: ArrayLike) -> FloatArray:
     """Positive eigenvalues, ascending; rounding errors of zero dropped."""
-    c = np.atleast_2d(np.asarray(covariance, dtype=np.float64))
+    c = np.atleast_2d(arguments.numbers(covariance, "covariance"))
     if c.ndim != 2 or c.shape[0] != c.shape[1] or not np.isfinite(c).all():
         raise InvalidInput(f"covariance has shape {c.shape}; need a finite (d, d) matrix")
     top = np.abs(c).max()

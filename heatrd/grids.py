@@ -138,7 +138,7 @@ def as_grid(axes: Grid | ArrayLike | Sequence[ArrayLike]) -> Grid:
     try:
         listed = [axes] if np.ndim(axes[0]) == 0 else list(axes)  # type: ignore[index, arg-type]
         arrays = tuple(np.array(x, dtype=np.float64) for x in listed)
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+    except (TypeError, ValueError, OverflowError, IndexError, KeyError) as error:
         raise InvalidInput(f"grid: need one increasing array of coordinates per axis: {error}") from None
     if not 1 <= len(arrays) <= 3:
         raise InvalidInput(f"grid: {len(arrays)} axes given; grids have 1, 2 or 3")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 
 __all__ = ["DiscreteLaw", "as_law"]
@@ -70,10 +71,7 @@ def as_law(points: ArrayLike, weights: ArrayLike | None = None, *, what: str = "
     InvalidInput
         Empty, non-finite, negative or mismatched input.
     """
-    try:
-        p = np.array(points, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInput(f"{what}: points must be numbers in an array of shape (m,) or (m, d): {error}") from None
+    p = np.array(arguments.numbers(points, f"{what}: points"))
     if p.ndim == 1:
         p = p[:, None]
     if p.ndim != 2 or p.size == 0:
@@ -83,10 +81,7 @@ def as_law(points: ArrayLike, weights: ArrayLike | None = None, *, what: str = "
     if weights is None:
         w = np.full(len(p), 1.0 / len(p))
     else:
-        try:
-            w = np.array(weights, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(f"{what}: weights must be numbers: {error}") from None
+        w = arguments.numbers(weights, f"{what}: weights")
         if w.shape != (len(p),):
             raise InvalidInput(f"{what}: weights have shape {w.shape}; need ({len(p)},), one per point")
         if not np.isfinite(w).all() or (w < 0).any():

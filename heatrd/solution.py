@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heatrd import arguments
 from heatrd.bridge import SchrodingerBridge
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
@@ -226,18 +227,14 @@ class _Counted:
 
 
 def _target(name: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name}={value!r} is not a number") from None
-    if not math.isfinite(number) or number < 0 or (number == 0 and name != "rate"):
-        needed = "a finite number >= 0 (nats)" if name == "rate" else "a positive finite number"
-        raise InvalidInput(f"{name}={number:g}; need {needed}")
+    number = arguments.number(value, name, positive=name != "rate")
+    if number < 0:
+        raise InvalidInput(f"{name}={number:g}; need a finite number >= 0 (nats)")
     return number
 
 
 def _tolerance(tol: Any) -> float:
-    number = float(tol)
+    number = arguments.number(tol, "tol")
     if not (1e-13 <= number <= 1.0):
         raise InvalidInput(f"tol={number:g}; need a gap between 1e-13 and 1 nat")
     return number

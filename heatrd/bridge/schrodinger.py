@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.backward import backward_heat
 from heatrd.bridge.flows import (
     AtomFlow,
@@ -440,7 +441,7 @@ class SchrodingerBridge:
         return ratio.log_and_score(s, x, (x - t * guess) / (1.0 - t), np.sqrt(s / (1.0 - t)))
 
     def _time(self, t: float, *, terminal: bool = False, initial: bool = False) -> float:
-        time = float(t)
+        time = arguments.number(t, "t")
         if not 0.0 <= time <= 1.0:
             raise InvalidInput(f"t = {t} is outside [0, 1]; time runs from the source (0) to the reconstruction (1)")
         if terminal and time == 1.0 and self.atomic:
@@ -454,7 +455,7 @@ class SchrodingerBridge:
         return time
 
     def _points(self, x: ArrayLike) -> FloatArray:
-        points = np.asarray(x, dtype=np.float64)
+        points = arguments.numbers(x, "x")
         if self.dim == 1 and points.ndim < 2:
             points = points.reshape(-1, 1)
         if points.ndim == 1 and points.shape == (self.dim,):
@@ -497,10 +498,7 @@ class _Mixed(SumFlow):
 
 
 def _positive(epsilon: float) -> float:
-    value = float(epsilon)
-    if not (np.isfinite(value) and value > 0):
-        raise InvalidInput(f"epsilon = {epsilon}; need a finite positive diffusion coefficient")
-    return value
+    return arguments.number(epsilon, "epsilon", positive=True)
 
 
 def _pair(law: Any) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import heatrd
+from heatrd import arguments
 from heatrd.closed_forms import differential_entropy
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.between import Between, Knot, refine, solver
@@ -158,17 +159,14 @@ def _tolerance(source: Source, tol: float | None, whole: bool) -> float:
         if not whole:
             return 1e-6
         return 1e-4 if source.dim == 1 or isinstance(source, RadialSource) or source.factors is not None else 1e-3
-    value = float(tol)
+    value = arguments.number(tol, "tol")
     if not 1e-11 <= value <= 1.0:
         raise InvalidInput(f"tol={value:g}; need a width between 1e-11 and 1 nat")
     return value
 
 
 def _targets(values: ArrayLike, name: str) -> FloatArray:
-    try:
-        targets = np.atleast_1d(np.asarray(values, dtype=np.float64)).ravel()
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name}={values!r} are not numbers") from None
+    targets = np.atleast_1d(arguments.numbers(values, name)).ravel()
     positive = (targets >= 0).all() if name == "rates" else (targets > 0).all()
     if targets.size == 0 or not np.isfinite(targets).all() or not positive:
         raise InvalidInput(f"{name}={values!r}; need at least one finite positive number")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput, TooLarge
-from heatrd.laws import DiscreteLaw
+from heatrd.laws import DiscreteLaw, as_law
 from heatrd.reconstruction.dispatch import certify_law, discretise
 from heatrd.sources import as_source
 
@@ -82,10 +83,8 @@ def blahut_arimoto(
         The dense m × n kernel would have more than 2.5e8 entries.
     """
     source = as_source(src)
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
-    if iterations < 1:
-        raise InvalidInput(f"iterations={iterations}; need at least 1")
+    epsilon, iterations = arguments.number(epsilon, "epsilon", positive=True), arguments.integer(iterations, "iterations")
+    spacing, nodal_gap = arguments.number(spacing, "spacing", positive=True), arguments.number(nodal_gap, "nodal_gap")
     mu = discretise(source, epsilon)
     y = _lattice(mu.points, spacing * math.sqrt(epsilon), mu.size) if points is None else _as_points(points, source.dim)
     if mu.size * len(y) > _MOST_ENTRIES:
@@ -94,7 +93,7 @@ def blahut_arimoto(
             f"use fewer points or a larger epsilon",
             _MOST_ENTRIES // mu.size,
         )
-    nu = np.full(len(y), 1.0 / len(y)) if weights is None else np.asarray(weights, dtype=float) / np.sum(weights)
+    nu = as_law(y, weights, what="start").weights
     squared = (
         ((mu.points[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
         if source.dim > 1
@@ -115,7 +114,7 @@ def blahut_arimoto(
 
 
 def _as_points(points: ArrayLike, dim: int) -> FloatArray:
-    y = np.asarray(points, dtype=float)
+    y = arguments.numbers(points, "points")
     y = y[:, None] if y.ndim == 1 else y
     if y.ndim != 2 or y.shape[1] != dim or not len(y) or not np.isfinite(y).all():
         raise InvalidInput(f"points have shape {np.shape(points)}; need finite (m, {dim})")

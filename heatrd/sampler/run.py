@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.kernels.paths import bridge_step, correct, predict, table_energy, table_step
 from heatrd.laws import DiscreteLaw
@@ -119,7 +120,7 @@ def sample(
     start = time.perf_counter()
     field = as_field(control, epsilon, initial)
     grid = _time_grid(n_steps, until, times)
-    plan = _Plan.make(field, grid, int(n_paths), scheme, save, curve, antithetic, quasi, table)
+    plan = _Plan.make(field, grid, arguments.integer(n_paths, "n_paths"), scheme, save, curve, antithetic, quasi, table)
     generators = np.random.default_rng(rng).spawn(len(plan.chunks))
     workers = threads or (len(os.sched_getaffinity(0)) if field.parallel else 1)
     out = _Arrays.empty(plan)
@@ -165,8 +166,6 @@ class _Plan:
         quasi: bool,
         table: bool | int | None,
     ) -> _Plan:
-        if n < 1:
-            raise InvalidInput(f"n_paths = {n}; need at least one path")
         if antithetic and quasi:
             raise InvalidInput("antithetic and quasi exclude each other; choose one")
         if antithetic and n % 2:
@@ -426,12 +425,13 @@ def _curve(plan: _Plan, out: _Arrays) -> SampledCurve | None:
 
 def _time_grid(n_steps: int, until: float, times: ArrayLike | None) -> FloatArray:
     if times is None:
-        if not (int(n_steps) == n_steps and n_steps >= 1):
-            raise InvalidInput(f"n_steps = {n_steps}; need a positive whole number of time steps")
+        steps, until = arguments.integer(n_steps, "n_steps"), arguments.number(until, "until")
         if not 0 < until <= 1:
             raise InvalidInput(f"until = {until}; need a time in (0, 1]")
-        return np.linspace(0.0, float(until), int(n_steps) + 1)
-    grid = np.asarray(times, dtype=np.float64)
+        if 8 * steps > _MEMORY:
+            raise TooLarge(f"n_steps = {steps} times would take {8 * steps / 2**30:.3g} GiB", _MEMORY // 8)
+        return np.linspace(0.0, until, steps + 1)
+    grid = arguments.numbers(times, "times")
     if grid.ndim != 1 or grid.size < 2 or grid[0] != 0 or not grid[-1] <= 1 or not (np.diff(grid) > 0).all():
         raise InvalidInput(
             "times must increase from 0 to at most 1; got " + np.array2string(grid, threshold=8, precision=4)
@@ -440,8 +440,7 @@ def _time_grid(n_steps: int, until: float, times: ArrayLike | None) -> FloatArra
 
 
 def _scheme(scheme: str, field: Field) -> str:
-    if scheme not in SCHEMES:
-        raise InvalidInput(f"scheme = {scheme!r}; use one of {', '.join(SCHEMES)}")
+    arguments.word(scheme, "scheme", SCHEMES)
     if scheme == "auto":
         return "heun" if field.bridge is None else "exact"
     if scheme == "exact" and field.bridge is None:
@@ -454,7 +453,7 @@ def _saved_indices(save: Any, grid: FloatArray) -> NDArray[np.intp] | None:
         return None
     if save is True:
         return np.arange(len(grid))
-    wanted = np.atleast_1d(np.asarray(save, dtype=np.float64))
+    wanted = np.atleast_1d(arguments.numbers(save, "save"))
     return np.unique(np.abs(grid[:, None] - wanted).argmin(axis=0))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources.base import FloatArray
 
@@ -14,10 +15,7 @@ __all__ = ["array", "finite", "mass_fraction", "positive", "probabilities"]
 
 def finite(value: Any, name: str, what: str) -> float:
     """Return ``value`` as a finite float."""
-    try:
-        number = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{what}: {name}={value!r} is not a number") from None
+    number = arguments.numbers(value, f"{what}: {name}")
     if number.size != 1:
         raise InvalidInput(f"{what}: {name} has shape {number.shape}; need one number")
     result = float(number.reshape(()))
@@ -47,10 +45,7 @@ def variance_of_scale(scale: float, what: str, factor: float = 1.0) -> float:
 
 def array(value: Any, name: str, what: str) -> FloatArray:
     """Return ``value`` as a finite float array (a copy)."""
-    try:
-        result = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{what}: {name} must be an array of numbers") from None
+    result = np.array(arguments.numbers(value, f"{what}: {name}"))
     if result.size == 0:
         raise InvalidInput(f"{what}: {name} is empty")
     if not np.isfinite(result).all():
@@ -74,7 +69,7 @@ def probabilities(value: Any, name: str, what: str) -> FloatArray:
 
 def mass_fraction(mass: float) -> float:
     """Return a tail mass, checked to lie in (0, 1/2)."""
-    mass = float(mass)
+    mass = arguments.number(mass, "mass")
     if not 0 < mass < 0.5:
         raise InvalidInput(f"tail_cut: mass={mass:g} must lie strictly between 0 and 0.5")
     return mass

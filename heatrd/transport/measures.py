@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from heatrd import arguments
 from heatrd.bridge.nodes import source_nodes
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
@@ -136,11 +137,11 @@ def _from_points(points: Any, weights: Any, what: str) -> Marginal:
 
 
 def _from_grid(axes: Sequence[Any], weights: Any, what: str) -> Marginal:
-    arrays = tuple(np.array(axis, dtype=np.float64) for axis in axes)
+    arrays = tuple(arguments.numbers(axis, f"{what}: axis") for axis in axes)
     for a, axis in enumerate(arrays):
         if axis.ndim != 1 or axis.size == 0 or not np.isfinite(axis).all():
             raise InvalidInput(f"{what}: axis {a} must be a 1-D array of finite coordinates")
-    w = np.array(weights, dtype=np.float64)
+    w = arguments.numbers(weights, f"{what}: weights")
     shape = tuple(axis.size for axis in arrays)
     if w.shape != shape:
         raise InvalidInput(
@@ -155,7 +156,5 @@ def _from_grid(axes: Sequence[Any], weights: Any, what: str) -> Marginal:
 
 
 def _from_source(source: Source, what: str, epsilon: float) -> Marginal:
-    if not (np.isfinite(epsilon) and epsilon > 0):
-        raise InvalidInput(f"epsilon = {epsilon}; need a finite positive regularisation")
-    nodes = source_nodes(source, epsilon)
+    nodes = source_nodes(source, arguments.number(epsilon, "epsilon", positive=True))
     return _from_points(nodes.points, nodes.weights, what)

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput, NotConverged
 from heatrd.transport.measures import Marginal, as_marginal, check_masses
 from heatrd.transport.operators import DenseKernel, Kernel, make_kernel
@@ -334,13 +335,10 @@ def _laplacian_solve(diagonal: FloatArray, root: FloatArray, right: FloatArray) 
 
 def _check(mu: Marginal, nu: Marginal, epsilon: float, tol: float, acceleration: str, annealing: float) -> None:
     check_masses(mu, nu)
-    if not (np.isfinite(epsilon) and epsilon > 0):
-        raise InvalidInput(f"epsilon = {epsilon}; need a finite positive regularisation")
-    if not (np.isfinite(tol) and tol > 0):
-        raise InvalidInput(f"tol = {tol}; need a positive marginal error, for instance 1e-10")
-    if acceleration not in ACCELERATIONS:
-        raise InvalidInput(f"acceleration = {acceleration!r}; use one of {', '.join(ACCELERATIONS)}")
-    if not annealing >= 1:
+    arguments.number(epsilon, "epsilon", positive=True)
+    arguments.number(tol, "tol", positive=True)
+    arguments.word(acceleration, "acceleration", ACCELERATIONS)
+    if arguments.number(annealing, "annealing") < 1:
         raise InvalidInput(f"annealing = {annealing}; need a factor >= 1 (1 for none)")
 
 
