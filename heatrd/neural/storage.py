@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from heatrd.errors import InvalidInput
+from heatrd.store import DAMAGE, read_members
 
 __all__ = ["read_arrays", "read_header", "write_arrays"]
 
@@ -78,15 +78,15 @@ def read_arrays(
 def _read(path: Path, kind: str, count: int | None) -> tuple[dict[str, Any], list[np.ndarray]]:
     path = Path(path)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(archive["header"].tobytes().decode())
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise ValueError("no R2D2 header")
-            names = [f"leaf{i:04d}" for i in range(count or 0)]
-            leaves = [archive[name] for name in names]
+        with open(path, "rb") as file:
+            archive = read_members(file, path.stat().st_size)
+        header = json.loads(archive["header"].tobytes().decode())
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ValueError("no R2D2 header")
+        leaves = [archive[f"leaf{i:04d}"] for i in range(count or 0)]
     except FileNotFoundError:
         raise InvalidInput(f"{path} does not exist; need a file written by R2D2.save, or a checkpoint") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, TypeError) as error:
+    except (OSError, *DAMAGE) as error:
         raise InvalidInput(f"{path} is not a readable R2D2 file: {error}") from None
     if header.get("version") != VERSION or header.get("kind") != kind:
         found = f"{header.get('kind')!r} of version {header.get('version')!r}"

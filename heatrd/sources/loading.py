@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from heatrd.errors import InvalidInput
 from heatrd.sources.base import FloatArray, Source
 from heatrd.sources.samples import from_samples
 from heatrd.sources.tabulated import from_grid
+from heatrd.store import DAMAGE, read_members, read_npy
 
 __all__ = ["load_density", "load_samples", "read_density", "read_samples"]
 
@@ -136,7 +136,7 @@ def _load(path: Path, max_bytes: int) -> Any:
         raise InvalidInput(f"{path}: is empty")
     try:
         if path.suffix.lower() in (".npy", ".npz"):
-            return _load_binary(path)
+            return _load_binary(path, max_bytes)
         if path.suffix.lower() in _TEXT:
             return _load_text(path)
     except OSError as error:
@@ -144,14 +144,13 @@ def _load(path: Path, max_bytes: int) -> Any:
     raise InvalidInput(f"{path}: unknown kind of file {path.suffix!r}; need {', '.join((*_TEXT, '.npy', '.npz'))}")
 
 
-def _load_binary(path: Path) -> Any:
+def _load_binary(path: Path, max_bytes: int) -> Any:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _numeric(loaded, path)
-        with loaded:
-            return {key: _numeric(loaded[key], path) for key in loaded.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        with open(path, "rb") as file:
+            if path.suffix.lower() == ".npy":
+                return _numeric(read_npy(file, path.stat().st_size), path)
+            return {key: _numeric(array, path) for key, array in read_members(file, max_bytes).items()}
+    except DAMAGE as error:
         if isinstance(error, InvalidInput):
             raise
         raise InvalidInput(
