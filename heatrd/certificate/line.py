@@ -5,13 +5,18 @@ units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width �
 1e-18 sup c, and the
 polynomial's maximum is bounded by subdivision (`cell_suprema`). Outside the hull of the core c only falls.
 
-Far tail, cell by cell, with centre of mass x̄, mass P and second moment M: log Z(x) + x²/2ε is convex, hence
-
-    −∫ μ log Z  ≤  −P log Z(x̄) + M/2ε                       (above)
-
-and α = δ/(√(2πε) μ) adds at most δ to the dual constraint, hence
+Beyond the cuts α = δ/(√(2πε) μ), so that μ α is flat and adds δ Φ((y − T)/√ε) to c, and
 
     ∫ μ log α  =  P log δ − (P/2) log 2πε − ∫ μ log μ         (below).
+
+Where ν is settled beyond the cut so that Z ≈ √(2πε) μ, δ is one but for a sliver; elsewhere δ = 1/2 and a smooth
+taper s, which rises from one to two before the cut, makes room for it, or, where the density is so steep that the
+taper would cost more than that, δ is a sliver.
+
+F beyond the cuts: by quadrature on the flanks; in the farthest tail cell by cell, with centre of mass x̄, mass P
+and second moment M: log Z(x) + x²/2ε is convex, hence
+
+    −∫ μ log Z  ≤  −P log Z(x̄) + M/2ε                       (above).
 
 Local repair: where c exceeds one, α = 1/(Z s) with a smooth s ≥ 1 that covers the excess; the loss is ∫ μ log s
 instead of log sup c.
@@ -25,22 +30,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
+from scipy.special import ndtr
 
 from heatrd.kernels import line as kernels
-from heatrd.quadrature.line import LineMeasure, TailCells
+from heatrd.quadrature.line import LineMeasure
 
 __all__ = [
+    "Beyond",
     "CertificateFunction",
     "LineBounds",
     "bound_lagrangian",
     "bound_potential",
     "certificate_function",
     "evaluate_potential",
+    "supremum",
 ]
 
 FloatArray = NDArray[np.float64]
 
 _REACH = 12.0
+_EDGE = 10.0  # beyond a cut by this many √ε c is what the tail adds
+_FAR = 12.0  # and before it by this many, the tail adds nothing
 _CELL = 1.0  # width of a cell of the certificate function, in units of √ε
 
 
@@ -77,7 +87,7 @@ class LineBounds:
     upper, lower : float
         lower ≤ L(ε) ≤ upper for the discretised source.
     log_sup : float
-        log sup c before repair.
+        log sup c of the dual that was used, before repair.
     distortion : float
         D_ν in standard units.
     function : CertificateFunction
@@ -111,32 +121,131 @@ def evaluate_potential(
     return logz, cost
 
 
-def certificate_function(x: FloatArray, logq: FloatArray, epsilon: float, slack: float) -> CertificateFunction:
-    """Bound c(y) = Σ exp(logq_i) k(x_i − y) cell by cell over the hull of ``x`` (sorted)."""
+def certificate_function(
+    x: FloatArray, logq: FloatArray, epsilon: float, slack: float, beyond: Beyond | None = None
+) -> CertificateFunction:
+    """Bound c(y) = Σ exp(logq_i) k(x_i − y) + what ``beyond`` adds, cell by cell over the hull of ``x`` (sorted)."""
     root = math.sqrt(epsilon)
     top = float(logq.max())
     reach = math.sqrt(2 * max(36.0, min(top, 600.0) + math.log(x.size) + 36.0))
     offset = 0.0 if top < 600.0 else top
-    centre = _cells(x, root)
+    centre = _cells(x, root, beyond)
     coefficients = np.empty((centre.size, kernels.ORDER))
     kernels.moments_at(centre, x, logq, root, reach, offset, coefficients)
+    if beyond is not None:
+        beyond.add(centre, coefficients, root, offset)
     bound, best, at = np.empty(centre.size), np.empty(centre.size), np.empty(centre.size)
     unit = math.exp(-offset)
     kernels.cell_suprema(coefficients, 0.5 * _CELL, unit, slack * max(unit, 1e-300), bound, best, at)
     return CertificateFunction(centre, bound, best, centre + root * at, offset)
 
 
-def _cells(x: FloatArray, root: float) -> FloatArray:
-    """Centres of cells covering [x₀, x_n], leaving out wide gaps between nodes where c < 1 trivially."""
+def _cells(x: FloatArray, root: float, beyond: Beyond | None) -> FloatArray:
+    """Centres of cells covering [x₀, x_n] and what is near a cut, leaving out wide gaps where c < 1 trivially."""
     width = _CELL * root
-    index = np.floor((x - x[0]) / width).astype(np.int64)
-    span = int(index[-1]) + 1
-    if span <= 4 * x.size:
-        return x[0] + width * (np.arange(span) + 0.5)
+    low, high = (x[0], x[-1]) if beyond is None else beyond.hull(x, root)
+    span = int(math.floor((high - low) / width)) + 1
+    if span <= 4 * x.size + 100:
+        return np.asarray(low + width * (np.arange(span) + 0.5))
+    index = np.floor((x - low) / width).astype(np.int64)
     reach = int(math.ceil(9.0 / _CELL))
-    near = np.unique((np.unique(index)[:, None] + np.arange(-reach, reach + 1)).ravel())
+    near = (np.unique(index)[:, None] + np.arange(-reach, reach + 1)).ravel()
+    near = np.unique(np.concatenate([near, np.arange(30), span - 1 - np.arange(30)]))
     near = near[(near >= 0) & (near < span)]
-    return x[0] + width * (near + 0.5)
+    return np.asarray(low + width * (near + 0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """The dual beyond the cuts: μ α = δ/√(2πε) there.
+
+    Attributes
+    ----------
+    cuts : (float, float)
+        Where it begins on the left and on the right; infinite: nowhere.
+    shares : (float, float)
+        δ on the left and on the right.
+    masses : (float, float)
+        Mass of μ beyond.
+    """
+
+    cuts: tuple[float, float]
+    shares: tuple[float, float]
+    masses: tuple[float, float]
+
+    @classmethod
+    def of(cls, measure: LineMeasure, epsilon: float, tol: float) -> Beyond:
+        """Choose δ on either side."""
+        sliver, masses = min(0.01 * tol, 0.5), measure.outside
+        shares = []
+        for cut, settled, mass, sign in zip(measure.cuts, measure.settled, masses, (-1.0, 1.0)):
+            if settled:
+                shares.append(1 - min(0.5, sliver / max(mass, 1e-300)))
+            else:
+                taper = _taper(measure.x, cut, sign, math.sqrt(epsilon)) if math.isfinite(cut) else np.zeros(1)
+                steep = float(np.sum(measure.mass * taper)) > mass * math.log(0.5 / sliver)
+                shares.append(sliver if steep else 0.5)
+        return cls(measure.cuts, (shares[0], shares[1]), masses)
+
+    @classmethod
+    def where_settled(cls, measure: LineMeasure, epsilon: float, tol: float) -> Beyond:
+        """The same, without the sides where ν is not settled."""
+        full = cls.of(measure, epsilon, tol)
+        low, high = full.cuts
+        left, right = measure.settled
+        return cls((low if left else -math.inf, high if right else math.inf), full.shares, full.masses)
+
+    def hull(self, x: FloatArray, root: float) -> tuple[float, float]:
+        """The interval outside which c with this addition only falls, or is below δ."""
+        low, high = self.cuts
+        left = min(x[0], low - _EDGE * root) if math.isfinite(low) else x[0]
+        right = max(x[-1], high + _EDGE * root) if math.isfinite(high) else x[-1]
+        return float(left), float(right)
+
+    def add(self, centre: FloatArray, coefficients: FloatArray, root: float, offset: float) -> None:
+        """Add δ Φ(±(y − T)/√ε) to Taylor models at the centres (units of √ε)."""
+        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
+            if not math.isfinite(cut):
+                continue
+            z = (centre - cut) / root
+            near = np.flatnonzero(sign * z > -_FAR)
+            scale = share * math.exp(-offset)
+            coefficients[near, 0] += scale * ndtr(sign * z[near])
+            density = np.where(np.abs(z[near]) < 38.0, np.exp(-0.5 * z[near] ** 2), 0.0) / math.sqrt(2 * math.pi)
+            current, previous = density, np.zeros(near.size)
+            for k in range(1, coefficients.shape[1]):
+                coefficients[near, k] += sign * scale * current / k
+                current, previous = (-z[near] * current - previous) / k, current
+
+    def at(self, y: FloatArray, root: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The addition to c at points, and its first two derivatives in units of √ε."""
+        value, first, second = np.zeros(y.size), np.zeros(y.size), np.zeros(y.size)
+        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
+            if math.isfinite(cut):
+                z = (y - cut) / root
+                density = share / math.sqrt(2 * math.pi) * np.exp(-0.5 * z * z)
+                value += share * ndtr(sign * z)
+                first += sign * density
+                second -= sign * z * density
+        return value, first, second
+
+    def taper(self, x: FloatArray, root: float) -> FloatArray:
+        """log s: zero, but rising to log 2 before a cut where δ = 1/2 has to fit in."""
+        total = np.zeros_like(x)
+        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
+            if math.isfinite(cut) and share == 0.5:
+                total += _taper(x, cut, sign, root)
+        return total
+
+    def value(self, entropy: float, epsilon: float) -> float:
+        """∫ μ log α beyond the cuts, ``entropy`` = −∫ μ log μ there."""
+        total = sum(m * (math.log(d) - 0.5 * math.log(2 * math.pi * epsilon)) for m, d in zip(self.masses, self.shares))
+        return total + entropy
+
+
+def _taper(x: FloatArray, cut: float, sign: float, root: float) -> FloatArray:
+    """log s before one cut."""
+    return np.asarray(np.log1p(ndtr((sign * (x - cut) / root + 2.0) / 0.7)))
 
 
 def bound_lagrangian(
@@ -149,54 +258,76 @@ def bound_lagrangian(
     tol : float
         Gap the caller hopes for, nats; sets how sharply the suprema are located and δ of the far tail.
     """
-    logz, cost = evaluate_potential(measure.x, y, weights, epsilon)
+    above, cost = _functional(measure, y, weights, epsilon)
+    logz, core_cost = evaluate_potential(measure.x, y, weights, epsilon)
+    core = -float(np.sum(measure.mass * logz))
+    lower, log_sup, function = _dual_bound(measure, logz, epsilon, tol, repair)
+    rounding = 1e-15 * (2.0 + abs(core)) + 4e-16 * math.sqrt(measure.x.size)
+    distortion = float(np.sum(measure.mass * core_cost)) + cost
+    return LineBounds(core + above + rounding, lower - rounding, log_sup, distortion, function, rounding)
+
+
+def supremum(measure: LineMeasure, y: FloatArray, weights: FloatArray, epsilon: float, tol: float) -> float:
+    """log of the proved upper bound of sup c, with α = 1/Z up to the tail cells and nothing beyond."""
+    x = np.concatenate([measure.x, measure.flanks.x])
+    order = np.argsort(x, kind="stable")
+    x, mass = x[order], np.concatenate([measure.mass, measure.flanks.mass])[order]
+    logz, _ = evaluate_potential(x, y, weights, epsilon)
+    with np.errstate(divide="ignore"):
+        logq = np.log(mass) - logz
+    return certificate_function(x, logq, epsilon, 0.01 * tol).log_sup
+
+
+def _functional(measure: LineMeasure, y: FloatArray, weights: FloatArray, epsilon: float) -> tuple[float, float]:
+    """What lies beyond the cuts adds to F (an upper bound) and to D."""
+    tails, flanks = measure.tails, measure.flanks
+    value = distortion = 0.0
+    if flanks.x.size:
+        logz, cost = evaluate_potential(flanks.x, y, weights, epsilon)
+        value -= float(np.sum(flanks.mass * logz))
+        distortion += float(np.sum(flanks.mass * cost))
+    if tails.mass.size:
+        order = np.argsort(tails.centre, kind="stable")
+        logz, cost = evaluate_potential(tails.centre[order], y, weights, epsilon)
+        mass, moment = tails.mass[order], tails.moment[order]
+        value += float(np.sum(-mass * logz + moment / (2 * epsilon)))
+        distortion += float(np.sum(mass * cost + moment))
+    return value, distortion
+
+
+def _dual_bound(
+    measure: LineMeasure, logz: FloatArray, epsilon: float, tol: float, repair: bool
+) -> tuple[float, float, CertificateFunction]:
+    """Lower bound on L(ε) from log Z on the core; log sup c and c before any repair."""
+    beyond = Beyond.of(measure, epsilon, tol)
+    slack = 0.01 * tol
     with np.errstate(divide="ignore"):
         logq = np.log(measure.mass) - logz
-    core = -float(np.sum(measure.mass * logz))
-    core_cost = float(np.sum(measure.mass * cost))
-    above, below, far_cost, delta = _tail_bounds(measure.tails, y, weights, epsilon, tol)
-    slack = 0.01 * tol
-    function = certificate_function(measure.x, logq, epsilon, slack)
+    log_s = beyond.taper(measure.x, math.sqrt(epsilon))
+    function = certificate_function(measure.x, logq - log_s, epsilon, slack, beyond)
     log_sup = max(function.log_sup, -0.5)
-    inside = 1.0 - measure.tails.total
-    room = -math.log1p(-delta)
-    loss = inside * (log_sup + room)
+    loss = float(np.sum(measure.mass * log_s)) + log_sup
     if repair and 2 * slack < log_sup < 3.0:
-        loss = min(loss, _repaired_loss(measure, logq, epsilon, tol, function) + inside * room)
-    rounding = 1e-15 * (2.0 + abs(core)) + 4e-16 * math.sqrt(measure.x.size)
-    return LineBounds(
-        core + above + rounding, core - loss + below - rounding, log_sup, core_cost + far_cost, function, rounding
-    )
-
-
-def _tail_bounds(
-    tails: TailCells, y: FloatArray, weights: FloatArray, epsilon: float, tol: float
-) -> tuple[float, float, float, float]:
-    """Contributions of the far tail to F (above), to the dual (below), to D, and the share δ of the constraint."""
-    if tails.mass.size == 0:
-        return 0.0, 0.0, 0.0, 0.0
-    order = np.argsort(tails.centre, kind="stable")
-    logz, cost = evaluate_potential(tails.centre[order], y, weights, epsilon)
-    mass, moment = tails.mass[order], tails.moment[order]
-    above = float(np.sum(-mass * logz + moment / (2 * epsilon)))
-    far_cost = float(np.sum(mass * cost + moment))
-    delta = min(0.01 * tol, 0.5)
-    total = tails.total
-    below = total * (math.log(delta) - 0.5 * math.log(2 * math.pi * epsilon)) + float(tails.entropy.sum())
-    return above, below, far_cost, delta
+        loss = min(loss, _repaired_loss(measure, logq, log_s, beyond, epsilon, tol, function))
+    flat = beyond.value(float(measure.tails.entropy.sum() + measure.flanks.entropy.sum()), epsilon)
+    return flat - float(np.sum(measure.mass * logz)) - loss, log_sup, function
 
 
 def _repaired_loss(
-    measure: LineMeasure, logq: FloatArray, epsilon: float, tol: float, function: CertificateFunction
+    measure: LineMeasure,
+    logq: FloatArray,
+    log_s: FloatArray,
+    beyond: Beyond,
+    epsilon: float,
+    tol: float,
+    function: CertificateFunction,
 ) -> float:
     """∫ μ log s + log sup c_s for the best of a few smooth majorants s of the local excess of c."""
     best = math.inf
-    log_s = np.zeros_like(logq)
     for _ in range(5):
         log_s = log_s + np.log1p(_majorant(measure.x, function, epsilon))
-        function = certificate_function(measure.x, logq - log_s, epsilon, 0.01 * tol)
-        inside = float(measure.mass.sum())
-        loss = float(np.sum(measure.mass * log_s)) + inside * max(function.log_sup, 0.0)
+        function = certificate_function(measure.x, logq - log_s, epsilon, 0.01 * tol, beyond)
+        loss = float(np.sum(measure.mass * log_s)) + max(function.log_sup, 0.0)
         if loss >= 0.999 * best:
             break
         best = loss
@@ -237,19 +368,6 @@ def bound_potential(measure: LineMeasure, logz: FloatArray, epsilon: float, tol:
     logz : (n,) array
         log Z at ``measure.x``.
     """
-    tails = measure.tails
-    delta = min(0.01 * tol, 0.5) if tails.mass.size else 0.0
-    below = 0.0
-    if tails.mass.size:
-        below = tails.total * (math.log(delta) - 0.5 * math.log(2 * math.pi * epsilon)) + float(tails.entropy.sum())
-    with np.errstate(divide="ignore"):
-        logq = np.log(measure.mass) - logz
-    function = certificate_function(measure.x, logq, epsilon, 0.01 * tol)
-    log_sup = max(function.log_sup, -0.5)
-    inside = 1.0 - tails.total
-    room = -math.log1p(-delta)
-    loss = inside * (log_sup + room)
-    if 0.02 * tol < log_sup < 3.0:
-        loss = min(loss, _repaired_loss(measure, logq, epsilon, tol, function) + inside * room)
-    core = -float(np.sum(measure.mass * logz))
-    return core - loss + below - 1e-15 * (2.0 + abs(core)) - 4e-16 * math.sqrt(measure.x.size)
+    lower, _, _ = _dual_bound(measure, logz, epsilon, tol, True)
+    size = abs(float(np.sum(measure.mass * logz)))
+    return lower - 1e-15 * (2.0 + size) - 4e-16 * math.sqrt(measure.x.size)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,13 +28,14 @@ from scipy.special import xlogy
 from heatrd.errors import InvalidInput
 from heatrd.sources import Source1D
 
-__all__ = ["LineMeasure", "LineQuadrature", "TailCells"]
+__all__ = ["Flanks", "LineMeasure", "LineQuadrature", "SettledLaw", "TailCells"]
 
 FloatArray = NDArray[np.float64]
 
 _ORDER = 16
 _DEPTH = 60
 _MOST_PANELS = 100_000
+_MOST_CELLS = 60_000  # in the first part of a far tail
 _ORDERS = (4, 8, _ORDER)
 
 
@@ -59,6 +60,29 @@ class TailCells:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Flanks:
+    """The part of μ between the cuts and the tail cells, with the part of ν settled there in advance.
+
+    Attributes
+    ----------
+    x, mass, entropy : (n,) arrays
+        Sorted nodes of μ beyond the cuts, their masses, and −mass · log μ.
+    y, nu : (m,) arrays
+        Sorted settled atoms of ν, and their masses.
+    """
+
+    x: FloatArray
+    mass: FloatArray
+    entropy: FloatArray
+    y: FloatArray
+    nu: FloatArray
+
+    @classmethod
+    def none(cls) -> Flanks:
+        return cls(*(np.zeros(0) for _ in range(5)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LineMeasure:
     """μ discretised for one ε, in standard coordinates.
 
@@ -67,15 +91,83 @@ class LineMeasure:
     x, mass : (n,) arrays
         Sorted nodes and masses of the core.
     tails : TailCells
-        What lies beyond the core.
+        The farthest part.
     defect : float
         |total mass − 1| before normalisation: what the quadrature missed.
+    cuts : (float, float)
+        Ends of the core; infinite where nothing lies beyond.
+    settled : (bool, bool)
+        Whether ν is settled beyond the left and the right cut, and some way before it.
+    room : (float, float)
+        Where the atoms of ν that are not settled may lie.
+    flanks : Flanks
+        What lies between the cuts and the tail cells.
     """
 
     x: FloatArray
     mass: FloatArray
     tails: TailCells
     defect: float
+    cuts: tuple[float, float] = (-math.inf, math.inf)
+    settled: tuple[bool, bool] = (False, False)
+    room: tuple[float, float] = (-math.inf, math.inf)
+    flanks: Flanks = field(default_factory=Flanks.none)
+
+    @property
+    def outside(self) -> tuple[float, float]:
+        """Mass beyond the left and the right cut."""
+        x = np.concatenate([self.tails.centre, self.flanks.x])
+        mass = np.concatenate([self.tails.mass, self.flanks.mass])
+        return float(mass[x < self.cuts[0]].sum()), float(mass[x > self.cuts[1]].sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SettledLaw:
+    """Cuts in standard units (infinite: none), which sides are settled, where ν is still free, and the settled
+    atoms of ν."""
+
+    cuts: tuple[float, float]
+    sides: tuple[bool, bool]
+    room: tuple[float, float]
+    y: FloatArray
+    nu: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Panels:
+    """Panels in the source's own coordinate: ends, mass fixed in advance (NaN: by rule), polynomial degree, factor."""
+
+    left: FloatArray
+    right: FloatArray
+    fixed: FloatArray
+    degree: FloatArray
+    factor: FloatArray
+
+    def take(self, index: NDArray[np.bool_]) -> _Panels:
+        return _Panels(
+            self.left[index], self.right[index], self.fixed[index], self.degree[index], self.factor[index]
+        )
+
+    def split(self, at: float) -> _Panels:
+        """Put an edge at ``at``."""
+        hit = np.flatnonzero((self.left < at) & (at < self.right))
+        if hit.size == 0 or not np.isnan(self.fixed[hit[0]]):
+            return self
+        j = int(hit[0])
+        arrays = [np.insert(v, j, v[j]) for v in (self.left, self.right, self.fixed, self.degree, self.factor)]
+        arrays[1][j] = arrays[0][j + 1] = at
+        return _Panels(*arrays)
+
+
+def _growing(first: float, most: int) -> FloatArray:
+    """Edges from 0 to 1: intervals of length ``first`` at the start, growing by 100^(1/3) until the end."""
+    growth = 100 ** (1 / 3)
+    count = min(most, math.ceil(math.log(growth) / (growth - 1) / first))
+    return np.asarray(np.expm1(np.linspace(0, math.log(growth), count + 1)) / (growth - 1))
+
+
+def _pieces(size: FloatArray, step: float) -> NDArray[np.int64]:
+    return np.maximum(1, np.ceil(size / step * (1 - 1e-12))).astype(np.int64)
 
 
 def _legendre_tables() -> dict[int, tuple[FloatArray, FloatArray]]:
@@ -223,25 +315,77 @@ class LineQuadrature:
     # -- for one ε ------------------------------------------------------------------------------
 
     def count(self, epsilon: float, width: float = 1.0) -> int:
-        """Predict the number of nodes that `measure` makes."""
-        pieces = self._pieces(epsilon, width)
-        return int(pieces.sum() * _ORDER + self._points.size)
-
-    def _pieces(self, epsilon: float, width: float) -> NDArray[np.int64]:
+        """Predict the number of nodes that `measure` makes without cuts."""
         step = width * math.sqrt(epsilon) * self.scale
-        return np.maximum(1, np.ceil((self._right - self._left) / step * (1 - 1e-12))).astype(np.int64)
+        return int(_pieces(self._right - self._left, step).sum() * _ORDER + self._points.size)
 
-    def measure(self, epsilon: float, width: float = 1.0) -> LineMeasure:
-        """Discretise μ for kernels of variance ``epsilon`` (standard units), on panels of ``width``·√ε at the most."""
-        pieces = self._pieces(epsilon, width)
+    def measure(self, epsilon: float, width: float = 1.0, flank: SettledLaw | None = None) -> LineMeasure:
+        """Discretise μ for kernels of variance ``epsilon`` (standard units), on panels of ``width``·√ε at the most.
+
+        Parameters
+        ----------
+        flank : SettledLaw, optional
+            Cuts (standard units) and the atoms of ν beyond them; panels beyond a cut are four times as wide.
+        """
+        step = width * math.sqrt(epsilon)
+        panels = _Panels(self._left, self._right, self._fixed, self._degree, self._factor)
+        low, high = (-math.inf, math.inf) if flank is None else (self.shift + self.scale * c for c in flank.cuts)
+        panels = panels.split(low).split(high)
+        inner = (panels.left >= low) & (panels.right <= high)
+        x, mass = self._nodes(panels.take(inner), step, math.sqrt(epsilon))
+        far_x, far_mass = self._nodes(panels.take(~inner), 4 * step, math.sqrt(epsilon))
+        tails = self._shared_tails(epsilon)
+        continuous = float(mass.sum() + far_mass.sum())
+        defect = abs(continuous + tails.total - self._continuous_mass)
+        if defect > 1e-6:
+            raise InvalidInput(
+                f"{self.source!r}: the density integrates to {continuous + tails.total:.9g}, not "
+                f"{self._continuous_mass:.9g}; normalise it, or name its kinks and narrow peaks as breakpoints"
+            )
+        x, mass = np.concatenate([x, self._points]), np.concatenate([mass, self._point_mass])
+        x = (x - self.shift) / self.scale
+        order = np.argsort(x, kind="stable")
+        order = order[mass[order] > 0]
+        x, mass = x[order], mass[order]
+        factor = (1.0 - tails.total) / (mass.sum() + far_mass.sum())
+        cuts = self.ends if flank is None else flank.cuts
+        settled = (False, False) if flank is None else flank.sides
+        room = (-math.inf, math.inf) if flank is None else flank.room
+        return LineMeasure(
+            x, mass * factor, tails, defect, cuts, settled, room, self._flanks(far_x, far_mass * factor, flank)
+        )
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the core in standard units; infinite where nothing lies beyond."""
+        lo, hi = self.source.support
+        a, b = self.core
+        if self._continuous_mass == 0.0:
+            return -math.inf, math.inf
+        left = (a - self.shift) / self.scale if a > lo else -math.inf
+        return left, (b - self.shift) / self.scale if b < hi else math.inf
+
+    def _flanks(self, x: FloatArray, mass: FloatArray, flank: SettledLaw | None) -> Flanks:
+        if flank is None:
+            return Flanks.none()
+        order = np.argsort(x, kind="stable")
+        order = order[mass[order] > 0]
+        x, mass = x[order], mass[order]
+        logp = np.asarray(self.source.logpdf(x), dtype=float) + math.log(self.scale)
+        return Flanks((x - self.shift) / self.scale, mass, -mass * logp, flank.y, flank.nu)
+
+    def _nodes(self, panels: _Panels, step: float, root: float) -> tuple[FloatArray, FloatArray]:
+        """Gauss–Legendre nodes, in the source's own coordinate, and masses on pieces of panels no wider than
+        ``step``."""
+        pieces = _pieces(panels.right - panels.left, step * self.scale)
         index = np.repeat(np.arange(pieces.size), pieces)
         within = np.arange(index.size) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-        size = (self._right - self._left)[index] / pieces[index]
-        start = self._left[index] + within * size
-        fixed = self._fixed[index]
+        size = (panels.right - panels.left)[index] / pieces[index]
+        start = panels.left[index] + within * size
+        fixed = panels.fixed[index]
         # a panel much narrower than the kernel, with a low-degree density, needs few nodes
-        relative = size / self.scale / math.sqrt(epsilon)
-        need = self._degree[index] / 2 + 2 + np.where(relative > 0.3, 12, np.where(relative > 0.02, 6, 2))
+        relative = size / self.scale / root
+        need = panels.degree[index] / 2 + 2 + np.where(relative > 0.3, 12, np.where(relative > 0.02, 6, 2))
         xs, masses = [], []
         for order in _ORDERS:
             lower = {4: -1.0, 8: 4.0, _ORDER: 8.0}[order]
@@ -250,31 +394,12 @@ class LineQuadrature:
             nodes, weights = _RULES[order]
             x = start[pick, None] + 0.5 * size[pick, None] * (1 + nodes)
             xs.append(x.ravel())
-            masses.append(
-                (
-                    self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights * self._factor[index][pick, None]
-                ).ravel()
-            )
+            factor = panels.factor[index][pick, None]
+            masses.append((self.pdf(x) * (0.5 * size[pick, None] / self.scale) * weights * factor).ravel())
         lump = ~np.isnan(fixed)
         xs.append(start[lump] + 0.5 * size[lump])
         masses.append(fixed[lump] / pieces[index][lump])
-        continuous = float(np.sum(np.concatenate(masses)))
-        xs.append(self._points)
-        masses.append(self._point_mass)
-        x = (np.concatenate(xs) - self.shift) / self.scale
-        mass = np.concatenate(masses)
-        order_ = np.argsort(x, kind="stable")
-        x, mass = x[order_], mass[order_]
-        keep = mass > 0
-        tails = self._shared_tails(epsilon)
-        defect = abs(continuous + tails.total - self._continuous_mass)
-        if defect > 1e-6:
-            raise InvalidInput(
-                f"{self.source!r}: the density integrates to {continuous + tails.total:.9g}, not "
-                f"{self._continuous_mass:.9g}; normalise it, or name its kinks and narrow peaks as breakpoints"
-            )
-        mass = mass[keep] * ((1.0 - tails.total) / mass[keep].sum())
-        return LineMeasure(x[keep], mass, tails, defect)
+        return np.concatenate(xs), np.concatenate(masses)
 
     def _shared_tails(self, epsilon: float) -> TailCells:
         """Tail cells for the next smaller power of two: fine enough, and made once for all ε of an octave."""
@@ -309,9 +434,9 @@ class LineQuadrature:
                 beyond = x + (1 if side else -1) * 4 * (abs(x - cut) + step)
             if not abs(beyond - x) > 0:
                 break
-            wanted = step * math.sqrt(self.tail_mass / mass)
-            most = 8 + 2000 // (turn + 1) ** 2
-            edges = np.linspace(x, beyond, 1 + min(most, math.ceil(abs(beyond - x) / wanted)))
+            edges = x + (beyond - x) * _growing(
+                step * (self.tail_mass / mass) ** (1 / 3) / abs(beyond - x), 8 + _MOST_CELLS // (turn + 1) ** 2
+            )
             cells.append(self._tail_cells(edges, mass if last else 0.99 * mass))
             if last:
                 break

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.certificate.line import LineBounds, bound_lagrangian, evaluate_potential
+from heatrd.certificate.line import Beyond, LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels.line import moments_at
 from heatrd.quadrature.line import LineMeasure
 from heatrd.reconstruction.interior_point import Nodes, join, lattice, solve_nodes
@@ -73,13 +73,41 @@ def solve_line(
         law = atomic(measure, start, epsilon, tol, 1e-3)
         if law.bounds.gap <= 0.5 * tol:
             return law
-    fine = lattice(coarse.x, epsilon, _FINE).size <= _FINE_NODES
+    fine = _lattice(coarse, epsilon, _FINE).size <= _FINE_NODES
     spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
     best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
     for spacing in spacings[1:]:  # rarely, a lattice is unlucky with the tails
         if best.bounds.gap > tol:
             best = min(best, _from_lattice(coarse, measure, epsilon, tol, spacing, atoms_first=False), key=_gap)
     return simplify(measure, best, epsilon, tol) if best.nodes.y.size <= _SIMPLIFIED else best
+
+
+def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray:
+    """Points of about ``spacing``·√ε where atoms are not settled, in step with the settled ones on either side.
+
+    A settled comb goes over into free nodes without a seam only if they can carry it on.
+    """
+    low, high = float(measure.x[0]), float(measure.x[-1])
+    left, right = measure.settled
+    if not (left or right):
+        return lattice(low, high, epsilon, spacing)
+    y = measure.flanks.y
+    below, above = y[y < 0.5 * (low + high)], y[y >= 0.5 * (low + high)]
+    middle = 0.5 * (below[-1] + above[0]) if left and right else (high if left else low)
+    parts = []
+    if left:
+        step = _divided(float(below[-1] - below[-2]), spacing * math.sqrt(epsilon))
+        parts.append(np.arange(below[-1] + step, middle + 0.25 * step, step))
+    if right:
+        step = _divided(float(above[1] - above[0]), spacing * math.sqrt(epsilon))
+        parts.append(np.arange(above[0] - step, middle - 0.25 * step, -step)[::-1])
+    points = np.concatenate(parts)
+    close = np.flatnonzero(np.diff(points) < 0.1 * spacing * math.sqrt(epsilon))
+    return np.delete(points, close)
+
+
+def _divided(length: float, wanted: float) -> float:
+    return length / max(1, round(length / wanted))
 
 
 def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> LineLaw:
@@ -94,7 +122,17 @@ def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> 
         centre = np.add.reduceat(nodes.nu * nodes.y, first) / total
         slack = np.minimum.reduceat(nodes.slack, first)
         merged = Nodes(centre, total, total, slack, np.ones(first.size, bool))
-        solved = polish(measure.x, measure.mass, merged, epsilon, residual=1e-3 * tol, slack_start=1e-7, iterations=8)
+        solved = polish(
+            measure.x,
+            measure.mass,
+            merged,
+            epsilon,
+            background=_background(measure, measure.x, epsilon),
+            beyond=Beyond.where_settled(measure, epsilon, tol),
+            residual=1e-3 * tol,
+            slack_start=1e-7,
+            iterations=8,
+        )
         trial = with_tails(measure, solved, epsilon, tol, law.rounds)
         if trial.bounds.gap <= max(0.5 * tol, law.bounds.gap):
             return trial
@@ -105,8 +143,16 @@ def _from_lattice(
     coarse: LineMeasure, measure: LineMeasure, epsilon: float, tol: float, spacing: float, *, atoms_first: bool = True
 ) -> LineLaw:
     """Solve on a lattice, then exchange and polish, from the first atoms or from the lattice as it is."""
-    points = lattice(coarse.x, epsilon, spacing)
-    nodes = solve_nodes(coarse.x, coarse.mass, points, epsilon, gap=max(1e-11, 1e-3 * tol))
+    points = _lattice(coarse, epsilon, spacing)
+    nodes = solve_nodes(
+        coarse.x,
+        coarse.mass,
+        points,
+        epsilon,
+        background=_background(coarse, coarse.x, epsilon),
+        beyond=Beyond.where_settled(coarse, epsilon, tol),
+        gap=max(1e-11, 1e-3 * tol),
+    )
     best = atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
@@ -146,6 +192,7 @@ def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack
             merged.take(stretch.inner),
             epsilon,
             background=stretch.background,
+            beyond=Beyond.where_settled(measure, epsilon, tol),
             residual=1e-3 * tol,
             slack_start=slack,
         )
@@ -165,23 +212,34 @@ class _Stretch:
     @classmethod
     def cut(cls, measure: LineMeasure, nodes: Nodes, epsilon: float, a: float, b: float) -> _Stretch:
         inner = (nodes.y >= a) & (nodes.y <= b)
-        if inner.all():
-            return cls(measure.x, measure.mass, inner, None)
         reach = 8 * math.sqrt(epsilon)
         rows = slice(*np.searchsorted(measure.x, [a - reach, b + reach]))
-        near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
         x = measure.x[rows]
-        background = evaluate_potential(x, near.y, near.nu, epsilon)[0] if near.y.size else None
-        return cls(x, measure.mass[rows], inner, background)
+        near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
+        return cls(x, measure.mass[rows], inner, _background(measure, x, epsilon, near))
+
+
+def _background(measure: LineMeasure, x: FloatArray, epsilon: float, near: Nodes | None = None) -> FloatArray | None:
+    """Log-potential at x of the settled part of ν, and of nodes held fixed; None where there is nothing."""
+    y, nu = measure.flanks.y, measure.flanks.nu
+    if x.size and y.size:
+        reach = 12 * math.sqrt(epsilon)
+        close = (y >= x[0] - reach) & (y <= x[-1] + reach)
+        y, nu = y[close], nu[close]
+    if near is not None:
+        y, nu = np.concatenate([y, near.y]), np.concatenate([nu, near.nu])
+    if y.size == 0 or x.size == 0:
+        return None
+    order = np.argsort(y, kind="stable")
+    return evaluate_potential(x, y[order], nu[order], epsilon)[0]
 
 
 def with_tails(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, rounds: int = 0) -> LineLaw:
     """Normalise, add an atom per tail cell, and bound."""
-    inside = 1.0 - measure.tails.total
-    y = np.concatenate([nodes.y, measure.tails.centre])
-    w = np.concatenate([nodes.nu * (inside / nodes.nu.sum()), measure.tails.mass])
+    y = np.concatenate([nodes.y, measure.flanks.y, measure.tails.centre])
+    w = np.concatenate([nodes.nu, measure.flanks.nu, measure.tails.mass])
     order = np.argsort(y, kind="stable")
-    y, w = y[order], w[order]
+    y, w = y[order], w[order] / w.sum()
     return LineLaw(y, w, nodes, bound_lagrangian(measure, y, w, epsilon, tol), rounds)
 
 
@@ -208,10 +266,10 @@ def regroup(measure: LineMeasure, nodes: Nodes, epsilon: float) -> Nodes:
 
 def _curvature(measure: LineMeasure, nodes: Nodes, points: FloatArray, epsilon: float) -> FloatArray:
     """ε c″ at the points."""
-    logz, _ = evaluate_potential(measure.x, nodes.y, nodes.nu, epsilon)
+    logz = _background(measure, measure.x, epsilon, nodes)
     taylor = np.empty((points.size, 3))
     moments_at(points, measure.x, np.log(measure.mass) - logz, math.sqrt(epsilon), 9.0, 0.0, taylor)
-    return np.asarray(2 * taylor[:, 2])
+    return np.asarray(2 * taylor[:, 2] + Beyond.where_settled(measure, epsilon, 1.0).at(points, math.sqrt(epsilon))[2])
 
 
 def _improve(measure: LineMeasure, nodes: Nodes, bounds: LineBounds, epsilon: float, tol: float) -> Nodes:
@@ -225,7 +283,7 @@ def _improve(measure: LineMeasure, nodes: Nodes, bounds: LineBounds, epsilon: fl
         return nodes
     new = _new_points(nodes, bounds.function.at, np.where(matters, bounds.function.best, 0.0), 0.1 * tol, root)
     for a, b in _stretches(bounds.function.centre[matters], _MARGIN * root):
-        nodes = _solve_stretch(measure, nodes, new[(new >= a) & (new <= b)], epsilon, a, b)
+        nodes = _solve_stretch(measure, nodes, new[(new >= a) & (new <= b)], epsilon, a, b, tol)
     return nodes
 
 
@@ -266,13 +324,20 @@ def _new_points(nodes: Nodes, at: FloatArray, best: FloatArray, excess: float, r
     return np.asarray(np.sort(np.concatenate([peak, peak - width / 8, peak + width / 8])))
 
 
-def _solve_stretch(measure: LineMeasure, nodes: Nodes, new: FloatArray, epsilon: float, a: float, b: float) -> Nodes:
+def _solve_stretch(
+    measure: LineMeasure, nodes: Nodes, new: FloatArray, epsilon: float, a: float, b: float, tol: float
+) -> Nodes:
     """Solve for the nodes within [a, b] and the new ones, all others fixed."""
     stretch = _Stretch.cut(measure, nodes, epsilon, a, b)
     y = np.sort(np.concatenate([nodes.y[stretch.inner], new]))
     y = y[np.concatenate([[True], np.diff(y) > 1e-7 * math.sqrt(epsilon)])]
-    fixed = None if stretch.background is None else np.exp(stretch.background)
     solved = solve_nodes(
-        stretch.x, stretch.mass, y, epsilon, background=fixed, total=float(nodes.nu[stretch.inner].sum())
+        stretch.x,
+        stretch.mass,
+        y,
+        epsilon,
+        background=stretch.background,
+        beyond=Beyond.where_settled(measure, epsilon, tol),
+        total=float(nodes.nu[stretch.inner].sum()),
     )
     return join(nodes.take(~stretch.inner), solved)

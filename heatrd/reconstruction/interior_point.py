@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heatrd.certificate.line import Beyond
 from heatrd.kernels import line as kernels
 
 __all__ = ["Nodes", "lattice", "longest_step", "solve_nodes"]
@@ -71,11 +72,11 @@ def join(*parts: Nodes) -> Nodes:
     return Nodes(y, nu, envelope, slack, free).take(np.argsort(y, kind="stable"))
 
 
-def lattice(x: FloatArray, epsilon: float, spacing: float = 0.5) -> FloatArray:
-    """Points of ``spacing``·√ε over the hull of ``x``."""
+def lattice(low: float, high: float, epsilon: float, spacing: float = 0.5) -> FloatArray:
+    """Points of ``spacing``·√ε over an interval."""
     step = spacing * math.sqrt(epsilon)
-    m = int(math.ceil((x[-1] - x[0]) / step)) + 1
-    return np.asarray(0.5 * (x[0] + x[-1]) + step * (np.arange(m) - 0.5 * (m - 1)))
+    m = int(math.ceil((high - low) / step)) + 1
+    return np.asarray(0.5 * (low + high) + step * (np.arange(m) - 0.5 * (m - 1)))
 
 
 def solve_nodes(
@@ -85,6 +86,7 @@ def solve_nodes(
     epsilon: float,
     *,
     background: FloatArray | None = None,
+    beyond: Beyond | None = None,
     total: float = 1.0,
     gap: float = 1e-12,
     iterations: int = 60,
@@ -98,14 +100,17 @@ def solve_nodes(
     y : (m,) array
         Positions, sorted.
     background : (n,) array, optional
-        Z⁰: potential of everything that is held fixed.
+        Log-potential of everything that is held fixed, log Z⁰.
+    beyond : Beyond, optional
+        What the dual beyond the cuts adds to c.
     total : float
         About the mass to be placed on ``y``.
     gap : float
         Stop when relative complementarity plus dual infeasibility falls below this.
     """
-    kernel = _Kernel(x, y, math.sqrt(epsilon))
-    fixed = np.zeros(x.size) if background is None else background
+    root = math.sqrt(epsilon)
+    kernel = _Kernel(x, y, root, np.zeros(y.size) if beyond is None else beyond.at(y, root)[0])
+    fixed = np.zeros(x.size) if background is None else np.exp(background)
     even = np.full(y.size, total / y.size)
     envelope = even * np.maximum(
         kernel.potential(mass, fixed, even)[1], 1e-250
@@ -190,9 +195,10 @@ def _barrier_value(mass: FloatArray, z: FloatArray, nu: FloatArray, weight: Floa
 
 
 class _Kernel:
-    """The matrix A, cut to a window of nodes for each x."""
+    """The matrix A, cut to a window of nodes for each x, and what else adds to c."""
 
-    def __init__(self, x: FloatArray, y: FloatArray, root: float) -> None:
+    def __init__(self, x: FloatArray, y: FloatArray, root: float, addition: FloatArray) -> None:
+        self.addition = addition
         self.start, stop = kernels.windows(x, y, root, _REACH)
         self.count = stop - self.start
         self.rows = np.empty((x.size, int(self.count.max())))
@@ -204,7 +210,7 @@ class _Kernel:
         kernels.rows_dot(self.rows, self.start, self.count, nu, z)
         z = np.maximum(z + fixed, 1e-290)
         kernels.rows_transposed_dot(self.rows, self.start, self.count, mass / z, c)
-        return z, c
+        return z, c + self.addition
 
 
 def _direction(

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.line import LineBounds, bound_lagrangian
+from heatrd.certificate.line import LineBounds, bound_lagrangian, supremum
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
-from heatrd.quadrature.line import LineMeasure, LineQuadrature
+from heatrd.quadrature.line import LineMeasure, LineQuadrature, SettledLaw
 from heatrd.reconstruction.exchange import LineLaw, solve_line
+from heatrd.reconstruction.flank import blend, settle
 from heatrd.reconstruction.interior_point import Nodes
 from heatrd.sources import ScipySource, Source1D
 
@@ -29,7 +30,9 @@ FloatArray = NDArray[np.float64]
 
 _MOST_NODES = 6_000_000  # refused
 _WANTED_NODES = 300_000  # a heavier far tail is accepted, at the price of a wider certificate, rather than more nodes
+_CHEAP_NODES = 30_000
 _HEAVIEST_TAIL = 1e-5
+_LIGHT = 1e-3
 
 
 class LineProblem:
@@ -46,7 +49,9 @@ class LineProblem:
         self.source = source
         self.tol = tol
         self._quadratures: dict[float, LineQuadrature] = {}
-        self.quadrature = self._with_tail(1e-3 * tol)
+        self._eps = math.nan
+        self._settled: SettledLaw | None = None
+        self.quadrature = self._with_tail(_LIGHT * tol)
         self.scale, self.shift = self.quadrature.scale, self.quadrature.shift
 
     def _with_tail(self, mass: float) -> LineQuadrature:
@@ -54,13 +59,32 @@ class LineProblem:
             self._quadratures[mass] = LineQuadrature(self.source, tail_mass=mass)
         return self._quadratures[mass]
 
-    def _choose_tail(self, eps: float) -> None:
-        """Take the lightest far tail whose core needs no more than the wanted number of nodes."""
-        mass = 1e-3 * self.tol
-        self.quadrature = self._with_tail(mass)
-        while self.quadrature.count(eps, 0.5) > _WANTED_NODES and mass < _HEAVIEST_TAIL and self._has_tails():
+    def _prepare(self, eps: float) -> None:
+        """Take the lightest far tail whose core needs no more than the wanted number of nodes, and settle ν there.
+
+        Where ν is settled the nodes beyond the cuts are few and cheap, so that many more may be wanted.
+        """
+        if self._eps == eps:
+            return
+        for wanted in (8 * _WANTED_NODES, _WANTED_NODES):
+            self.quadrature = self._lightest_tail(eps, wanted)
+            self._settled = settle(self.quadrature, eps, self.tol)
+            open_ends = [not math.isfinite(v) for v in self.source.support]
+            if self._settled is not None and list(self._settled.sides) == open_ends:
+                break
+            if self.quadrature.count(eps, 0.5) <= _WANTED_NODES:
+                break
+        self._eps = eps
+
+    def _lightest_tail(self, eps: float, wanted: int) -> LineQuadrature:
+        """A twentieth of the tolerance is light enough, a thousandth is better where it is cheap."""
+        quadrature = self._with_tail(_LIGHT * self.tol)
+        if quadrature.count(eps, 0.5) <= _CHEAP_NODES or not self._has_tails():
+            return quadrature
+        mass = 0.05 * self.tol
+        while self._with_tail(mass).count(eps, 0.5) > wanted and mass < _HEAVIEST_TAIL:
             mass *= 10
-            self.quadrature = self._with_tail(mass)
+        return self._with_tail(mass)
 
     def _has_tails(self) -> bool:
         return not all(math.isfinite(v) for v in self.source.support)
@@ -68,6 +92,11 @@ class LineProblem:
     def standard(self, epsilon: float) -> float:
         """ε in standard units."""
         return epsilon / self.scale / self.scale
+
+    def measure(self, eps: float, width: float = 1.0) -> LineMeasure:
+        """μ discretised for ε in standard units, with ν settled in the tails where they are smooth."""
+        self._prepare(eps)
+        return self.quadrature.measure(eps, width, self._settled)
 
     def at(self, epsilon: float, start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
         """Return the certificate of the best law found at ε, and the regime.
@@ -78,9 +107,9 @@ class LineProblem:
             √ε is so small against the range that the nodes would not fit.
         """
         eps = self.standard(epsilon)
-        self._choose_tail(eps)
+        self._prepare(eps)
         self._check_size(eps)
-        measure = self.quadrature.measure(eps)
+        measure = self.measure(eps)
         if eps >= self.quadrature.variance * (1 - 1e-9):
             still = self._certificate(measure, np.zeros(1), np.ones(1), epsilon)
             if still.gap <= self.tol and still.log_sup <= 0.05 * self.tol:
@@ -88,7 +117,7 @@ class LineProblem:
         smooth = self._deblurred(measure, epsilon)
         if smooth is not None and smooth.gap <= max(self.tol, 1e-6):
             return smooth, "backward-heat"
-        law = solve_line(self.quadrature.measure(eps, 2.0), measure, eps, self.tol, self._start(start))
+        law = solve_line(self.measure(eps, 2.0), measure, eps, self.tol, self._start(start, measure))
         found = self._certificate(measure, law.y, law.w, epsilon, law)
         if smooth is not None and smooth.gap < found.gap:
             return smooth, "backward-heat"
@@ -97,12 +126,12 @@ class LineProblem:
     def certify(self, law: DiscreteLaw, epsilon: float) -> Certificate:
         """Bound L(ε) from any law."""
         eps = self.standard(epsilon)
-        self._choose_tail(eps)
+        self._prepare(eps)
         self._check_size(eps)
         order = np.argsort(law.points[:, 0], kind="stable")
         order = order[law.weights[order] > 0]
         y = (law.points[order, 0] - self.shift) / self.scale
-        return self._certificate(self.quadrature.measure(eps), y, law.weights[order], epsilon)
+        return self._certificate(self.measure(eps), y, law.weights[order], epsilon)
 
     def _check_size(self, eps: float) -> None:
         count = self.quadrature.count(eps, 0.5)
@@ -115,10 +144,11 @@ class LineProblem:
                 smallest,
             )
 
-    def _start(self, law: DiscreteLaw | None) -> Nodes | None:
+    def _start(self, law: DiscreteLaw | None, measure: LineMeasure) -> Nodes | None:
         if law is None:
             return None
         lo, hi = ((v - self.shift) / self.scale for v in self.quadrature.core)
+        lo, hi = max(lo, measure.cuts[0]), min(hi, measure.cuts[1])
         y = (law.points[:, 0] - self.shift) / self.scale
         keep = (law.weights > 1e-25) & (y >= lo) & (y <= hi)
         y, w = y[keep], law.weights[keep]
@@ -137,11 +167,15 @@ class LineProblem:
             y, w = points[:, 0], weights
         else:
             nu = LineQuadrature(law, tail_mass=0.1 * self.quadrature.tail_mass)
-            nodes = nu.measure(epsilon / nu.scale / nu.scale, 3.0)
+            nodes = nu.measure(epsilon / nu.scale / nu.scale, 3.0 if self._settled is None else 1.5)
             y = nu.shift + nu.scale * np.concatenate([nodes.x, nodes.tails.centre])
             w = np.concatenate([nodes.mass, nodes.tails.mass])
+        y = (y - self.shift) / self.scale
         order = np.argsort(y, kind="stable")
-        return self._certificate(measure, (y[order] - self.shift) / self.scale, w[order], epsilon)
+        y, w = y[order], w[order]
+        if self._settled is not None and not law.is_discrete:
+            y, w = blend(self._settled, measure.tails, y, w, math.sqrt(self.standard(epsilon)))
+        return self._certificate(measure, y, w / w.sum(), epsilon)
 
     def _certificate(
         self, measure: LineMeasure, y: FloatArray, w: FloatArray, epsilon: float, law: LineLaw | None = None
@@ -150,19 +184,20 @@ class LineProblem:
         eps = self.standard(epsilon)
         first = law.bounds if law is not None else bound_lagrangian(measure, y, w, eps, self.tol, repair=False)
         if self.source.is_discrete:
-            fine, error = bound_lagrangian(measure, y, w, eps, self.tol), 0.0
+            finer, error = measure, 0.0
+            fine = bound_lagrangian(measure, y, w, eps, self.tol)
         else:
-            finer = self.quadrature.measure(eps, 0.5)
+            finer = self.measure(eps, 0.5)
             fine = bound_lagrangian(finer, y, w, eps, self.tol)
             error = self._discretisation(measure, finer, first, fine)
-        points = np.concatenate([measure.x, measure.tails.centre])
-        masses = np.concatenate([measure.mass, measure.tails.mass])
+        points = np.concatenate([measure.x, measure.flanks.x, measure.tails.centre])
+        masses = np.concatenate([measure.mass, measure.flanks.mass, measure.tails.mass])
         return Certificate(
             epsilon=float(epsilon),
             lagrangian=fine.upper + error,
             lagrangian_lower=self._lower(fine, eps) - error,
             distortion=fine.distortion * self.scale * self.scale,
-            log_sup=fine.log_sup,
+            log_sup=supremum(finer, y, w, eps, self.tol),
             discretisation=error,
             law=DiscreteLaw((self.shift + self.scale * y)[:, None], w / w.sum()),
             quadrature=DiscreteLaw((self.shift + self.scale * points)[:, None], masses / masses.sum()),

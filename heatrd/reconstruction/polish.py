@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heatrd.certificate.line import Beyond
 from heatrd.kernels import line as kernels
 from heatrd.reconstruction.interior_point import Nodes, longest_step
 
@@ -43,13 +44,24 @@ class _State:
     band: FloatArray
 
 
-def _evaluate(x: FloatArray, mass: FloatArray, y: FloatArray, nu: FloatArray, fixed: FloatArray, root: float) -> _State:
+def _evaluate(
+    x: FloatArray,
+    mass: FloatArray,
+    y: FloatArray,
+    nu: FloatArray,
+    fixed: FloatArray,
+    root: float,
+    beyond: Beyond | None,
+) -> _State:
     lo, hi = kernels.windows(x, y, root, _REACH)
     m = y.size
     band = np.zeros((2 * m, 2 * int((hi - lo).max())))
     c, c1, c2 = np.empty(m), np.empty(m), np.empty(m)
     kernels.newton_system(x, mass, y, np.log(nu), fixed, root, lo, hi, band, c, c1, c2)
-    return _State(y, nu, c, c1, c2, band)
+    if beyond is None:
+        return _State(y, nu, c, c1, c2, band)
+    more = beyond.at(y, root)
+    return _State(y, nu, c + more[0], c1 + more[1], c2 + more[2], band)
 
 
 def _factor(state: _State, slack: FloatArray, free: BoolArray, damping: float) -> FloatArray | None:
@@ -80,6 +92,7 @@ def polish(
     epsilon: float,
     *,
     background: FloatArray | None = None,
+    beyond: Beyond | None = None,
     residual: float = 1e-13,
     slack_start: float = 1e-6,
     iterations: int = 25,
@@ -94,6 +107,8 @@ def polish(
         Start.
     background : (n,) array, optional
         Log-potential of everything that is held fixed.
+    beyond : Beyond, optional
+        What the dual beyond the cuts adds to c.
     residual : float
         Stop when the KKT residual max(|1 − c − s|, √ε |c′| of free atoms, relative complementarity) is below this.
     slack_start : float
@@ -102,7 +117,7 @@ def polish(
     root = math.sqrt(epsilon)
     fixed = np.full(x.size, -np.inf) if background is None else background
     free, envelope = nodes.free, nodes.envelope
-    state = _evaluate(x, mass, nodes.y, nodes.nu, fixed, root)
+    state = _evaluate(x, mass, nodes.y, nodes.nu, fixed, root, beyond)
     slack = np.maximum(1 - state.c, slack_start)
     damping = 1e-9
     best = Nodes(nodes.y, nodes.nu, envelope, slack, free)
@@ -134,5 +149,5 @@ def polish(
         if np.any(np.diff(y) <= 0):
             order = np.argsort(y, kind="stable")
             y, nu, slack, envelope, free = y[order], nu[order], slack[order], envelope[order], free[order]
-        state = _evaluate(x, mass, y, nu, fixed, root)
+        state = _evaluate(x, mass, y, nu, fixed, root, beyond)
     return best
