@@ -95,7 +95,7 @@ def _run(name: str, smoke: bool) -> dict[str, Any]:
     except Exception as error:
         traceback.print_exc()
         measured = f"{type(error).__name__}: {error}"
-        records = [{"claim": name, "expected": "no exception", "measured": measured, "passed": False}]
+        records = [{"claim": name, "expected": "no exception", "measured": measured, "passed": False, "crashed": True}]
     return {"seconds": time.perf_counter() - start, "skipped": skipped, "records": records}
 
 
@@ -108,7 +108,8 @@ def _print(name: str, result: dict[str, Any]) -> None:
 
 
 def _draw(name: str, result: dict[str, Any], directory: Path | None) -> None:
-    module = None if directory is None or not result["records"] else _module(name)
+    drawable = result["records"] and not any(record.get("crashed") for record in result["records"])
+    module = _module(name) if directory is not None and drawable else None
     if directory is not None and module is not None and hasattr(module, "draw"):
         directory.mkdir(parents=True, exist_ok=True)
         module.draw(result["records"], directory)

@@ -108,7 +108,7 @@ def _timed(name: str, method: Any, n: int, epsilon: float) -> dict[str, Any]:
 
 def run(smoke: bool = False) -> list[dict[str, Any]]:
     """Every method on grids of growing size."""
-    sizes = (24,) if smoke else (32, 64, 128, 256)
+    sizes = (24,) if smoke else (32, 64, 128)
     return [row for n in sizes for row in beside(n, EPSILON, 24 if smoke else 64, smoke)]
 
 
