@@ -22,6 +22,7 @@ from scipy import optimize, special
 
 from heatrd import arguments
 from heatrd.errors import InvalidInput
+from heatrd.sources import as_source
 from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import Source, Source1D
 
@@ -37,13 +38,13 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 
 
-def shannon_lower_bound(src: Source, distortion: ArrayLike) -> Any:
+def shannon_lower_bound(src: Any, distortion: ArrayLike) -> Any:
     """Return the Shannon lower bound max(h(μ) − (d/2) log(2πe D/d), 0).
 
     Parameters
     ----------
-    src : Source
-        The source; its entropy is computed by quadrature where it has no closed form.
+    src : source
+        Anything `heatrd.as_source` takes; its entropy is computed by quadrature where it has no closed form.
     distortion : float or array_like
         D = E‖X − Y‖², positive.
 
@@ -57,19 +58,20 @@ def shannon_lower_bound(src: Source, distortion: ArrayLike) -> Any:
     InvalidInput
         Non-positive or NaN distortion; a source in d ≥ 2 whose entropy is not known.
     """
+    src = as_source(src)
     d = src.dim
     level = _distortions(distortion)
     bound = differential_entropy(src) - 0.5 * d * (np.log(2 * np.pi * np.e / d) + np.log(level))
     return _like(np.maximum(bound, 0.0), distortion)
 
 
-def gaussian_upper_bound(src: Source, distortion: ArrayLike) -> Any:
+def gaussian_upper_bound(src: Any, distortion: ArrayLike) -> Any:
     """Return R(D) of the Gaussian with the covariance of ``src``, an upper bound on its own R(D).
 
     Parameters
     ----------
-    src : Source
-        Any source.
+    src : source
+        Anything `heatrd.as_source` takes.
     distortion : float or array_like
         D = E‖X − Y‖², positive.
 
@@ -78,7 +80,7 @@ def gaussian_upper_bound(src: Source, distortion: ArrayLike) -> Any:
     float or ndarray
         Nats, of the shape of ``distortion``; zero from D = trace of the covariance on.
     """
-    return gaussian_rate(src.covariance, distortion)
+    return gaussian_rate(as_source(src).covariance, distortion)
 
 
 def gaussian_rate(covariance: ArrayLike, distortion: ArrayLike) -> Any:

@@ -9,6 +9,7 @@ very point returned.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,13 +23,14 @@ from heatrd.bridge import SchrodingerBridge
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
-from heatrd.reconstruction.dispatch import Solve, certify_law, default_tolerance, solver_for
+from heatrd.reconstruction.dispatch import certify_law, default_tolerance, resolvable, solver_for
 from heatrd.sources import Source, Source1D, as_source
 
 __all__ = ["Certified", "Solution", "certify", "solve"]
 
 _TARGET = 5e-10  # relative accuracy of a distortion or rate target
 _TRIALS = 40
+_FARTHEST = 1e100  # standard deviations
 _JUMP = 1e-8  # a bracket on log ε narrower than this is a jump of the law, bridged by mixing both sides
 
 
@@ -199,7 +201,7 @@ def solve(
         return _silence(
             src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf
         )
-    counted = _Counted(solver_for(src, tolerance), start, tolerance)
+    counted = _Counted(src, start, tolerance)
     if name == "epsilon":
         certificate, regime = counted(value)
     else:
@@ -209,14 +211,25 @@ def solve(
     )
 
 
+def _check_reach(source: Source, law: DiscreteLaw) -> None:
+    """Refuse laws so far from the source that squared distances leave double precision."""
+    spread = math.sqrt(source.total_variance) or 1.0
+    with np.errstate(over="ignore"):
+        reach = float(np.abs(law.points - np.asarray(source.mean)).max() / spread)
+    if reach > _FARTHEST:
+        raise InvalidInput(f"the law reaches {reach:.2g} standard deviations of the source away; need <= {_FARTHEST:g}")
+
+
 class _Counted:
     """A solver that counts its calls and starts each from the law of the last."""
 
-    def __init__(self, solve_at: Solve, start: DiscreteLaw | None, tol: float) -> None:
-        self.solve_at, self.start, self.tol, self.count = solve_at, start, tol, 0
+    def __init__(self, source: Source, start: DiscreteLaw | None, tol: float) -> None:
+        self.source, self.start, self.tol, self.count = source, start, tol, 0
+        self.solve_at = solver_for(source, tol)
 
     def __call__(self, epsilon: float) -> tuple[Certificate, str]:
         self.count += 1
+        epsilon = resolvable(self.source, epsilon)
         certificate, regime = self.solve_at(epsilon, self.start)
         if certificate.gap > self.tol and self.start is not None:  # a start can mislead
             afresh, other = self.solve_at(epsilon, None)
@@ -264,7 +277,7 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
 
     def residual(certificate: Certificate) -> float:
         if name == "distortion":
-            return math.log(certificate.distortion) - target
+            return math.log(max(certificate.distortion, 1e-320)) - target
         middle = 0.5 * (certificate.rate + certificate.rate_lower)
         return target - math.log(max(middle, 1e-300))
 
@@ -336,7 +349,10 @@ def _first_epsilon(source: Source, name: str, value: float) -> float:
     """Start from the Shannon lower bound's ε = D/d, or from the Gaussian's ε at the rate."""
     if name == "distortion":
         return value / source.dim
-    return source.total_variance / source.dim * math.exp(-2 * value / source.dim)
+    epsilon = source.total_variance / source.dim * math.exp(-2 * value / source.dim)
+    if epsilon < sys.float_info.min:
+        raise InvalidInput(f"rate={value:g} nats needs a distortion below what double precision holds; ask for less")
+    return epsilon
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -442,5 +458,6 @@ def certify(
         raise InvalidInput(
             f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions"
         )
+    _check_reach(source, law)
     optimum = solver_for(source, default_tolerance(source))(value, None)[0] if repair else None
     return Certified(certify_law(source, law, value), optimum)

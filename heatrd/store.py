@@ -192,12 +192,12 @@ class Checkpoint:
     """
 
     def __init__(self, folder: str | Path, key: str) -> None:
-        self.folder = Path(folder)
         self.key = key
         self._complained = False
         try:
+            self.folder = Path(folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:
             raise InvalidInput(f"checkpoint={str(folder)!r} cannot be used as a folder: {error}") from None
 
     def path(self, name: str) -> Path:

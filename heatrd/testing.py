@@ -230,12 +230,14 @@ def check_solution(solution: Solution, *, tol: float | None = None) -> None:
     _require(
         0 <= solution.rate_lower <= solution.rate, f"bounds not ordered: {solution.rate_lower!r}, {solution.rate!r}"
     )
-    _require(math.isfinite(solution.rate) and d > 0, f"rate {solution.rate!r} at distortion {d!r}")
+    possible = d > 0 or source.total_variance == 0
+    _require(math.isfinite(solution.rate) and possible, f"rate {solution.rate!r} at distortion {d!r}")
     if solution.regime != "zero-rate":
         _require(solution.lagrangian_lower <= solution.lagrangian, "bounds on the Lagrangian not ordered")
         _require(d <= source.total_variance * (1 + 1e-3), f"distortion {d!r} above the variance")
-    _require(solution.rate_lower <= gaussian_upper_bound(source, d) + slack, "above the Gaussian bound")
-    if source.dim == 1 or source.entropy() is not None:
+    if d > 0:
+        _require(solution.rate_lower <= gaussian_upper_bound(source, d) + slack, "above the Gaussian bound")
+    if d > 0 and (source.dim == 1 or source.entropy() is not None):
         _require(shannon_lower_bound(source, d) <= solution.rate + slack, "below the Shannon lower bound")
     weights = solution.reconstruction.weights
     _require((weights >= 0).all() and abs(weights.sum() - 1) < 1e-12, "the reconstruction law is no probability")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.interpolate import NdBSpline, make_interp_spline
 
+from heatrd.errors import InvalidInput
 from heatrd.grids import Grid
 
 __all__ = ["ORDER", "LogInterpolant", "interpolate_log"]
@@ -64,6 +65,8 @@ def interpolate_log(density: FloatArray, grid: Grid, noise: float = 0.0) -> LogI
     noise : float
         rms error of the point values.
     """
+    if min(grid.shape) <= DEGREE:
+        raise InvalidInput(f"a table of {' × '.join(map(str, grid.shape))} nodes; need at least {DEGREE + 1} per axis")
     mean, covariance = _moments(density, grid)
     precision = np.linalg.inv(covariance)
     trusted = density > max(TRUST * noise, 1e-300)

@@ -464,6 +464,8 @@ class SchrodingerBridge:
             raise InvalidInput(
                 f"x has shape {np.shape(x)}; need (n, {self.dim})" + (" or (n,)" if self.dim == 1 else "")
             )
+        if not np.isfinite(points).all():
+            raise InvalidInput("x contains NaN or inf; the bridge is evaluated at finite points")
         return points
 
     def _shape(self, values: FloatArray, x: ArrayLike) -> FloatArray:

@@ -170,7 +170,7 @@ class NodalCheck:
 def _local_maxima(field: Field, result: Scan) -> tuple[FloatArray, FloatArray]:
     """Local maxima of c with c > 1, and their excess c − 1."""
     dim = field.tiles.dim
-    flat = result.values.reshape(len(result.values), -1)
+    flat = result.values.reshape(len(result.values), int(np.prod(result.values.shape[1:])))
     high = np.flatnonzero(flat.max(axis=1, initial=0.0) > 0.97)
     if not len(high):
         return np.zeros((0, dim)), np.zeros(0)
@@ -247,7 +247,8 @@ class Measured:
         fields = self.fields()
         result = scan(fields[0], self.accuracy)
         top = upper_bound(result, self.accuracy)
-        high = np.flatnonzero(result.values.reshape(len(result.values), -1).max(axis=1, initial=0.0) > 0.9)
+        inner = tuple(range(1, result.values.ndim))
+        high = np.flatnonzero(result.values.max(axis=inner, initial=0.0) > 0.9)
         points = [result.points(int(cell)) for cell in high]
         values = result.values[high].ravel()
         if len(fields) > 1 and len(high):

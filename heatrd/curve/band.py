@@ -216,7 +216,7 @@ class Band:
         """
         marks = np.unique(np.concatenate([self.crossings(), np.geomspace(low, high, 257)]))
         marks = marks[(marks >= low) & (marks <= high) & (marks < self.variance)]
-        return np.unique(np.concatenate([marks, np.sqrt(marks[1:] * marks[:-1])]))
+        return np.unique(np.concatenate([marks, np.sqrt(marks[1:]) * np.sqrt(marks[:-1])]))
 
 
 def _above(d: FloatArray, r: FloatArray, a: int, b: int, c: int) -> bool:

@@ -15,7 +15,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.errors import HeatrdError, InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.solution import Solution
-from heatrd.sources import Source
+from heatrd.sources import Source, as_source
 from heatrd.store import digest
 
 __all__ = ["RecordedSource", "fingerprint", "pack_solution", "pack_source", "unpack_solution", "unpack_source"]
@@ -37,7 +37,9 @@ class RecordedSource(Source):
         covariance: ArrayLike,
         entropy: float | None,
         critical: float | None,
+        record: tuple[dict[str, Any], Arrays] | None = None,
     ) -> None:
+        self.record = record
         self.name, self._label = name, label
         self._mean, self._covariance = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
         self.dim = int(self._mean.size)
@@ -87,6 +89,8 @@ def fingerprint(source: Source) -> str:
 
 def pack_source(source: Source) -> tuple[dict[str, Any], Arrays]:
     """Return header and arrays of a source: its class and parameters, and what must be known without them."""
+    if isinstance(source, RecordedSource) and source.record is not None:
+        return source.record
     arrays: Arrays = {
         "source/mean": np.asarray(source.mean, float),
         "source/covariance": np.asarray(source.covariance, float),
@@ -98,7 +102,7 @@ def pack_source(source: Source) -> tuple[dict[str, Any], Arrays]:
         elif _is_json(value):
             plain[name] = value
     header = {
-        "class": type(source).__name__,
+        "class": _public_class(source),
         "module": type(source).__module__,
         "name": source.name,
         "label": repr(source),
@@ -119,10 +123,9 @@ def unpack_source(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
     parameters = dict(about["plain"])
     prefix = "source/parameter/"
     parameters.update({name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)})
-    kind = getattr(source_module, about["class"], None)
-    if inspect.isclass(kind) and issubclass(kind, Source) and len(parameters) == about["count"]:
+    if len(parameters) == about["count"]:
         try:
-            source = kind(**parameters)
+            source = _rebuilt(str(about["class"]), parameters)
             if isinstance(source, Source) and fingerprint(source) == about["fingerprint"]:
                 return source
         except (HeatrdError, TypeError, ValueError):
@@ -134,7 +137,24 @@ def unpack_source(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]])
         arrays["source/covariance"],
         about["entropy"],
         about["critical"],
+        ({"source": about}, {name: value for name, value in arrays.items() if name.startswith("source/")}),
     )
+
+
+def _public_class(source: Source) -> str:
+    """The name in `heatrd.sources` that makes this source (``Gaussian``, where its own class is ``Gaussian1D``)."""
+    for kind in type(source).__mro__:
+        if getattr(source_module, kind.__name__, None) is kind:
+            return kind.__name__
+    return type(source).__name__
+
+
+def _rebuilt(name: str, parameters: dict[str, Any]) -> Any:
+    """A source from the name of its class and its parameters; None where there is no such class."""
+    if name == "ScipySource":
+        return as_source(f"scipy:{parameters.pop('distribution')}", **parameters)
+    kind = getattr(source_module, name, None)
+    return kind(**parameters) if inspect.isclass(kind) and issubclass(kind, Source) else None
 
 
 def pack_solution(solution: Solution, quadrature: bool = True) -> tuple[dict[str, Any], Arrays]:

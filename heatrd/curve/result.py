@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.files import read_curve, write_curve
 from heatrd.curve.interpolant import ConvexCurve
@@ -131,9 +132,9 @@ class RDCurve:
         InvalidInput
             Negative or non-finite rates, or a rate beyond what the curve reaches.
         """
-        r = np.asarray(rate, dtype=np.float64)
+        r = arguments.numbers(rate, "rate")
         if not (np.isfinite(r).all() and (r >= 0).all()):
-            raise InvalidInput(f"rate={rate!r} must be finite and non-negative (nats)")
+            raise InvalidInput(f"rate={arguments.short(rate)} must be finite and non-negative (nats)")
         low = np.full(r.shape, math.log(max(float(self._smooth.x[0]), 1e-280)))
         high = np.full(r.shape, math.log(max(self.band.variance, 1e-280)))
         if self.band.variance <= 0:
@@ -299,9 +300,9 @@ def _interpolant(band: Band) -> ConvexCurve:
 
 
 def _distortion(value: ArrayLike) -> FloatArray:
-    d = np.asarray(value, dtype=np.float64)
+    d = arguments.numbers(value, "distortion")
     if np.isnan(d).any() or (d < 0).any():
-        raise InvalidInput(f"distortion={value!r} must be non-negative")
+        raise InvalidInput(f"distortion={arguments.short(value)} must be non-negative")
     return d
 
 

@@ -50,6 +50,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 NARROWEST = 1.4  # √s/h from which sampled Gaussian taps are exact to rounding: exp(−2π²·1.96) = 1.6e-17
 CACHE = 1 << 20  # bytes of a core's cache that a tile may fill
+MOST_TAPS = 10_000_000
 WIDEST = 8.6  # standard deviations kept: erfc leaves 8e-18
 
 
@@ -162,7 +163,12 @@ class _AxisSolver:
 
 def gaussian_taps(variance: float, spacing: float) -> FloatArray:
     """Half of the sampled Gaussian of ``variance`` on ``spacing``, w₀ … w_r with w₀ + 2 Σ w_k = 1."""
-    reach = max(1, math.ceil(WIDEST * math.sqrt(variance) / spacing))
+    reach = max(1.0, WIDEST * math.sqrt(variance) / spacing)
+    if not reach <= MOST_TAPS:
+        raise InvalidInput(
+            f"a Gaussian of variance {variance:.3g} spans {reach:.3g} cells of width {spacing:.3g}; coarsen the grid"
+        )
+    reach = math.ceil(reach)
     taps = np.exp(-0.5 * (spacing * np.arange(reach + 1)) ** 2 / variance)
     return np.asarray(taps / (taps[0] + 2 * taps[:0:-1].sum()))
 

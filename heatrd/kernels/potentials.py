@@ -70,6 +70,10 @@ def log_mixture_line(x, y, log_mass, s, log_sum, mean):
         known = -np.inf
         for j in range(max(after - 1, 0), min(after + 1, m)):
             known = max(known, log_mass[j] - (x[i] - y[j]) ** 2 * scale)
+        if known == -np.inf:  # the square overflows
+            log_sum[i] = -np.inf
+            mean[i] = y[min(after, m - 1)]
+            continue
         reach = np.sqrt(max(heaviest - known + 40.0, 0.0) / scale)
         first, last = np.searchsorted(y, x[i] - reach), np.searchsorted(y, x[i] + reach)
         top = known

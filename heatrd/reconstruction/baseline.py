@@ -83,7 +83,8 @@ def blahut_arimoto(
         The dense m × n kernel would have more than 2.5e8 entries.
     """
     source = as_source(src)
-    epsilon, iterations = arguments.number(epsilon, "epsilon", positive=True), arguments.integer(iterations, "iterations")
+    epsilon = arguments.number(epsilon, "epsilon", positive=True)
+    iterations = arguments.integer(iterations, "iterations")
     spacing, nodal_gap = arguments.number(spacing, "spacing", positive=True), arguments.number(nodal_gap, "nodal_gap")
     mu = discretise(source, epsilon)
     y = _lattice(mu.points, spacing * math.sqrt(epsilon), mu.size) if points is None else _as_points(points, source.dim)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from heatrd.certificate import space as space_certificate
 from heatrd.certificate.base import Certificate
-from heatrd.errors import InvalidInput
+from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.reconstruction import line, product, radial, space
 from heatrd.sources import Source, Source1D
 
-__all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "solver_for"]
+__all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "resolvable", "solver_for"]
+
+_FARTHEST = 1e12  # standard deviations
+_FINEST, _FINEST_OF_ATOMS = 1e-28, 1e-200  # of the variance
 
 Solve = Callable[[float, DiscreteLaw | None], tuple[Certificate, str]]
 
@@ -27,6 +31,7 @@ def default_tolerance(source: Source) -> float:
 def solver_for(source: Source, tol: float) -> Solve:
     """Return ``solve(epsilon, start) -> (certificate, regime)`` for the source, prepared once for all ε."""
     if isinstance(source, Source1D):
+        _check_place(source)
         return line.LineProblem(source, tol).at
     if product.applies(source):
         return lambda epsilon, start: product.reconstruct(source, epsilon, tol=tol, start=start)
@@ -44,15 +49,40 @@ def solver_for(source: Source, tol: float) -> Solve:
 def certify_law(source: Source, law: DiscreteLaw, epsilon: float) -> Certificate:
     """Bound L(ε) from any reconstruction law."""
     if isinstance(source, Source1D):
-        return line.certify_law(source, law, epsilon)
+        _check_place(source)
+        return line.certify_law(source, law, resolvable(source, epsilon))
     return space_certificate.certify_law(source, law, epsilon)
+
+
+def _check_place(source: Source1D) -> None:
+    """Refuse a density so far from the origin that its points differ in their last digits only."""
+    away, spread = abs(float(source.mean[0])), math.sqrt(source.total_variance)
+    if away > _FARTHEST * spread and not source.is_discrete:
+        raise InvalidInput(
+            f"{source!r} lies {away / spread if spread else math.inf:.2g} standard deviations from the origin, where "
+            "double precision does not tell its points apart; shift it towards zero"
+        )
+
+
+def resolvable(source: Source, epsilon: float) -> float:
+    """Return ε; refuse one at which no number of quadrature nodes that can be counted resolves a density."""
+    variance = source.total_variance
+    finest = _FINEST_OF_ATOMS if source.is_discrete else _FINEST
+    if variance > 0 and epsilon < finest * variance:
+        raise TooLarge(
+            f"epsilon={epsilon:g} is {epsilon / variance:.2g} of the variance {variance:g}: too fine to resolve; "
+            f"use epsilon >= {finest * variance:g}, or the Shannon lower bound",
+            finest * variance,
+        )
+    return epsilon
 
 
 def discretise(source: Source, epsilon: float) -> DiscreteLaw:
     """The nodes and masses that stand for μ at ε."""
     if isinstance(source, Source1D):
+        _check_place(source)
         quadrature = LineQuadrature(source)
-        measure = quadrature.measure(epsilon / quadrature.scale / quadrature.scale)
+        measure = quadrature.measure(resolvable(source, epsilon) / quadrature.scale / quadrature.scale)
         return DiscreteLaw(
             (quadrature.shift + quadrature.scale * measure.x)[:, None], measure.mass / measure.mass.sum()
         )

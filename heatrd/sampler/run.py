@@ -174,12 +174,12 @@ class _Plan:
             raise InvalidInput(
                 f"n_paths = {n}; quasi-random paths come in {_REPLICATES} replicates, need a multiple of it"
             )
+        saved = _saved_indices(save, grid)
+        _check_memory(n, field.dim, saved, len(grid), n // _REPLICATES if quasi else 0)
         block = 2 if antithetic else n // _REPLICATES if quasi else 1
         size = block if quasi else _CHUNK
         chunks = [(i, min(i + size, n)) for i in range(0, n, size)]
         stream = Antithetic if antithetic else Quasi if quasi else Plain
-        saved = _saved_indices(save, grid)
-        _check_memory(n, field.dim, saved, len(grid), size if quasi else 0)
         return cls(
             field,
             grid,
@@ -477,7 +477,7 @@ def _tables(field: Field, grid: FloatArray, n: int, table: bool | int | None) ->
             raise InvalidInput("table=True tabulates one-dimensional bridges only; pass a TabulatedControl")
         return None
     if table is not None and table is not True:
-        return Tables.build(field, grid, max(int(table), 2))
+        return Tables.build(field, grid, arguments.integer(table, "table", 2))
     size = max(_TABLE, Tables.resolving(field))
     if table is None and (n < size or size > _LARGEST_TABLE):
         return None

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 from scipy.spatial import cKDTree
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources.base import FloatArray, Source
@@ -27,6 +28,7 @@ from heatrd.sources.shapes import Box, Checkerboard, LaplaceProduct, Polygon, Sq
 
 __all__ = ["Banana", "MultivariateT", "NoisyCurve", "Pinwheel", "Spirals", "TwoMoons"]
 
+MOST_ARMS = 1000
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -190,9 +192,9 @@ class Spirals(NoisyCurve):
     name = "spirals"
 
     def __init__(self, arms: int = 2, turns: float = 1.0, radius: float = 2.0, noise: float = 0.1) -> None:
-        if int(arms) != arms or arms < 1:
-            raise InvalidInput(f"{self.name}: arms={arms} must be a whole number >= 1")
-        self.arms = int(arms)
+        self.arms = arguments.integer(arms, f"{self.name}: arms")
+        if self.arms > MOST_ARMS:
+            raise InvalidInput(f"{self.name}: arms={self.arms}; need <= {MOST_ARMS}")
         self.turns = _checks.positive(turns, "turns", self.name)
         self.radius = _checks.positive(radius, "radius", self.name)
         self.noise = _checks.finite(noise, "noise", self.name)
@@ -342,9 +344,9 @@ class Pinwheel(_Sheared):
     def __init__(
         self, arms: int = 5, radius: float = 1.5, radial: float = 0.4, tangential: float = 0.15, twist: float = 0.6
     ) -> None:
-        if int(arms) != arms or arms < 1:
-            raise InvalidInput(f"{self.name}: arms={arms} must be a whole number >= 1")
-        self.arms = int(arms)
+        self.arms = arguments.integer(arms, f"{self.name}: arms")
+        if self.arms > MOST_ARMS:
+            raise InvalidInput(f"{self.name}: arms={self.arms}; need <= {MOST_ARMS}")
         self.radius = _checks.positive(radius, "radius", self.name)
         self.radial = _checks.positive(radial, "radial", self.name)
         self.tangential = _checks.positive(tangential, "tangential", self.name)

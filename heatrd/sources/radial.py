@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from heatrd.errors import InvalidInput
+from heatrd import arguments
+from heatrd.errors import InvalidInput, TooLarge
 from heatrd.sources import _checks
 from heatrd.sources._bessel import log_damped_average
 from heatrd.sources.base import FloatArray, Source
@@ -24,6 +25,7 @@ from heatrd.sources.base import FloatArray, Source
 __all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "RadialSource", "Sphere", "sphere_rule"]
 
 _ORDER = 16
+MOST_PANELS = 1_000_000
 _PANEL = np.polynomial.legendre.leggauss(_ORDER)
 
 
@@ -46,7 +48,10 @@ def sphere_rule(dim: int, degree: int) -> tuple[FloatArray, FloatArray]:
 
 def panels(low: float, high: float, width: float) -> tuple[FloatArray, FloatArray]:
     """Gauss–Legendre nodes and weights of order 16 on panels not wider than ``width``."""
-    count = max(1, int(np.ceil((high - low) / width)))
+    count = max(1.0, np.ceil((high - low) / width)) if width > 0 else np.inf
+    if not count <= MOST_PANELS:
+        raise TooLarge(f"{count:.3g} panels of width {width:.3g} are too many; use a larger epsilon", MOST_PANELS)
+    count = int(count)
     edges = np.linspace(low, high, count + 1)
     half = 0.5 * np.diff(edges)
     x = (edges[:-1] + half)[:, None] + half[:, None] * _PANEL[0]
@@ -62,9 +67,7 @@ class RadialSource(Source):
     """A rotationally symmetric law about ``centre``; subclasses know the law of the radius."""
 
     def __init__(self, dim: int, centre: ArrayLike | None = None) -> None:
-        if int(dim) != dim or dim < 1:
-            raise InvalidInput(f"{self.name}: dim={dim} must be a whole number >= 1")
-        self.dim = int(dim)
+        self.dim = arguments.integer(dim, f"{self.name}: dim")
         self.centre = np.zeros(self.dim) if centre is None else _checks.array(centre, "centre", self.name)
         if self.centre.shape != (self.dim,):
             raise InvalidInput(f"{self.name}: centre has shape {self.centre.shape}; need ({self.dim},)")
