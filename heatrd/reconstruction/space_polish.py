@@ -20,17 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from heatrd.certificate.space import TILT_FLOOR, Tilt
-from heatrd.kernels.space import posterior_gram, posterior_moments, posterior_tilt
-from heatrd.quadrature.tiles import Tiles, near_atoms
-from heatrd.reconstruction.space_interior import mirrored
+from heatrd.quadrature.tiles import Tiles, posterior
 
-__all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
+__all__ = ["Polished", "State", "polish", "tile_state"]
 
 FloatArray = NDArray[np.float64]
 
-_DROP = 38.0  # terms below a relative 3e-17 are left out
-_DROP_SQUARED = 16.0  # and in a rough Hessian below 1e-7
 _SPECTRAL = 330  # unknowns up to which the Hessian is diagonalised
 
 
@@ -57,80 +52,48 @@ class State:
 Evaluation = Callable[[FloatArray, FloatArray, bool], State]
 
 
-def tile_state(
-    tiles: Tiles, points: FloatArray, weights: FloatArray, second: bool, *, curvature: Tiles | None = None
-) -> State:
-    """Objective, c, ∇c and (if ``second``) the Hessian, from tiles.
-
-    The Hessian only steers the steps. While they are long it may come from a coarser quadrature ``curvature``, and
-    then leaves out posterior masses below 1e-7; the last steps need it sharp, because it is nearly singular.
-    """
-    m, d = points.shape
-    log_w = np.log(weights)
-    c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
-    pointer, near = near_atoms(tiles, points, log_w)
-    posterior_moments(
-        tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, _DROP, log_z, c, gradient
-    )
-    objective = float(weights.sum()) - float(tiles.weights @ log_z)
-    hessian = None
-    if second and curvature is None:
-        hessian = _hessian(tiles, points, log_w, c, gradient, _DROP)
-    elif second:
-        hessian = _hessian(curvature, points, log_w, c, gradient, _DROP_SQUARED)
-    return State(points, weights, objective, c, gradient, hessian)
-
-
-def _hessian(
-    tiles: Tiles, points: FloatArray, log_w: FloatArray, c: FloatArray, gradient: FloatArray, drop: float
-) -> FloatArray:
-    """GᵀG − blockdiag [[c − 1, ∇cᵀ], [∇c, ∇²c]]."""
+def tile_state(tiles: Tiles, points: FloatArray, weights: FloatArray, second: bool) -> State:
+    """Objective, c, ∇c and (if ``second``) the Hessian, from tiles."""
     m, d = points.shape
     size = 1 + d
-    pointer, near = near_atoms(tiles, points, log_w, drop)
-    gram, blocks = np.zeros((m * size, m * size)), np.zeros((m, size, size))
-    second = np.zeros((m, d, d))
-    posterior_gram(
-        tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, drop, size, gram, second
-    )
-    hessian = mirrored(gram)
-    blocks[:, 0, 0] = c - 1
-    blocks[:, 0, 1:] = blocks[:, 1:, 0] = gradient
-    blocks[:, 1:, 1:] = second + np.triu(np.ones((d, d)), 1).T * second.transpose(0, 2, 1)
-    blocks[:, 1:, 1:] -= c[:, None, None] * np.eye(d)
-    j = np.arange(m)
-    hessian.reshape(m, size, m, size)[j, :, j, :] -= blocks
-    return hessian
-
-
-def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, ridge: float, steps: int = 3) -> Tilt:
-    """Signed changes of the atoms after which c(y_j) = 1 and ∇c(y_j) = 0 at every atom where it stands.
-
-    The dual point α = 1/Z̃, Z̃ = Σ_j w_j (1 + a_j + b_j·∇) k, need not come from a law, so Z̃ is linear in (a, b) and
-    −Σ μ log Z̃ + Σ w_j a_j is convex: Newton's steps with the Hessian GᵀG. Its c misses 1 by the square of what the
-    c of the law misses. The penalty ½ ridge (a² + ‖b‖²) keeps atoms lighter than ``ridge`` as they are.
-    """
-    m, d = points.shape
-    log_w, root = np.log(weights), np.sqrt(weights)
-    pointer, near = near_atoms(tiles, points, log_w)
-    where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
-    a, b, r = np.zeros(m), np.zeros((m, d)), np.zeros(tiles.size)
-    for _ in range(steps):
-        tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
-        c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
-        posterior_moments(where[0], tilted, *where[2:], _DROP, log_z, c, gradient)
-        gram, second = np.zeros((m * (1 + d),) * 2), np.zeros((m, d, d))
-        posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP, 1 + d, gram, second)
-        gram[np.diag_indices(len(gram))] += np.repeat(ridge / weights, 1 + d) + 1e-13
-        g = np.column_stack([c - 1, gradient]) * root[:, None] - ridge * np.column_stack([a, b]) / root[:, None]
-        try:
-            step = cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), g.ravel())
-        except np.linalg.LinAlgError:
-            break
-        step = step.reshape(m, 1 + d) / root[:, None]
-        a, b = a + step[:, 0], b + step[:, 1:]
-        posterior_tilt(where[0], *where[2:], a, b, r)
-    return a, b
+    objective = float(weights.sum())
+    c, gradient = np.zeros(m), np.zeros((m, d))
+    hessian = np.zeros((m * size, m * size)) if second else None
+    blocks = np.zeros((m, size, size))
+    root = np.sqrt(weights)
+    for rows, near, p, log_z in posterior(tiles, points, np.log(weights)):
+        x, mu = tiles.points[rows], tiles.weights[rows]
+        objective -= float(mu @ log_z)
+        xi = x[:, None, :] - points[near]
+        p /= root[near]  # P/√w
+        weighted = mu[:, None] * p  # μP/√w
+        c[near] += weighted.sum(axis=0) / root[near]
+        first = np.einsum("ij,ijk->jk", weighted, xi)
+        gradient[near] += first / root[near][:, None]
+        if hessian is None:
+            continue
+        g = np.empty((len(x), len(near), size))
+        g[:, :, 0] = p
+        g[:, :, 1:] = p[:, :, None] * xi
+        g *= np.sqrt(mu)[:, None, None]
+        flat = g.reshape(len(x), -1)
+        index = (near[:, None] * size + np.arange(size)).ravel()
+        hessian[np.ix_(index, index)] += flat.T @ flat
+        for a in range(d):
+            for b in range(a, d):
+                second_moment = np.einsum("ij,ij,ij->j", weighted, xi[:, :, a], xi[:, :, b]) / root[near]
+                blocks[near, 1 + a, 1 + b] += second_moment
+                if a != b:
+                    blocks[near, 1 + b, 1 + a] += second_moment
+    if hessian is not None:
+        blocks[:, 0, 0] = c - 1
+        blocks[:, 0, 1:] = gradient
+        blocks[:, 1:, 0] = gradient
+        blocks[:, 1:, 1:] -= c[:, None, None] * np.eye(d)
+        view = hessian.reshape(m, size, m, size)
+        j = np.arange(m)
+        view[j, :, j, :] -= blocks
+    return State(points, weights, objective, c, gradient, hessian)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
