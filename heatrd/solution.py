@@ -297,10 +297,11 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
         proposal = None if last is None or last.f == trial.f else _secant(last, trial)
         last = trial
         if low is not None and high is not None:
-            width = high.t - low.t
-            if width < 1e-13 or (width < _JUMP and isinstance(source, Source1D)):
-                if isinstance(source, Source1D):
-                    best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
+            width = abs(high.t - low.t)
+            if isinstance(source, Source1D) and width < _JUMP:
+                best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
+                break
+            if width < 1e-13:
                 break
             t = _inside(low, high, proposal)
         else:
@@ -311,8 +312,7 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
 
 
 def _blend(source: Source, low: _Trial, high: _Trial, residual: Callable[[Certificate], float]) -> _Trial:
-    """Mix the laws on both sides of a jump: F is convex in ν, so mixtures of near-optimal laws are."""
-    epsilon = math.exp(0.5 * (low.t + high.t))
+    """Go from one law and slope to the other: F is convex in ν, so mixtures of near-optimal laws are near-optimal."""
     a, b = low.certificate.law, high.certificate.law
     share, left, right = 0.5, (0.0, low.f), (1.0, high.f)
     best = low if abs(low.f) < abs(high.f) else high
@@ -320,8 +320,9 @@ def _blend(source: Source, low: _Trial, high: _Trial, residual: Callable[[Certif
         law = DiscreteLaw(
             np.concatenate([a.points, b.points]), np.concatenate([(1 - share) * a.weights, share * b.weights])
         )
-        certificate = certify_law(source, law, epsilon)
-        trial = _Trial(math.log(epsilon), residual(certificate), certificate, low.regime)
+        t = low.t + share * (high.t - low.t)
+        certificate = certify_law(source, law, math.exp(t))
+        trial = _Trial(t, residual(certificate), certificate, low.regime)
         if abs(trial.f) < abs(best.f):
             best = trial
         if abs(trial.f) <= _TARGET:

@@ -148,7 +148,7 @@ class LineProblem:
         if law is None:
             return None
         lo, hi = ((v - self.shift) / self.scale for v in self.quadrature.core)
-        lo, hi = max(lo, measure.cuts[0]), min(hi, measure.cuts[1])
+        lo, hi = max(lo, measure.room[0]), min(hi, measure.room[1])
         y = (law.points[:, 0] - self.shift) / self.scale
         keep = (law.weights > 1e-25) & (y >= lo) & (y <= hi)
         y, w = y[keep], law.weights[keep]
