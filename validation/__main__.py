@@ -96,7 +96,8 @@ def _run(name: str, smoke: bool) -> dict[str, Any]:
         traceback.print_exc()
         measured = f"{type(error).__name__}: {error}"
         records = [{"claim": name, "expected": "no exception", "measured": measured, "passed": False, "crashed": True}]
-    return {"seconds": time.perf_counter() - start, "skipped": skipped, "records": records}
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "smoke": smoke, "skipped": skipped, "records": records}
 
 
 def _print(name: str, result: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ def _cone_programme(source: Any, epsilon: float, effort: float, solver: str, **s
 
     x, mass = nodes(source, epsilon)
     _, y = lattice(x, math.sqrt(epsilon) / effort)
-    if len(x) * len(y) > 3_000_000:
+    if len(x) * len(y) > 1_500_000:
         raise MemoryError(f"{len(x)} × {len(y)} entries")
     w = cp.Variable(len(y), nonneg=True)
     cost = -(mass @ cp.log(kernel(x, y, epsilon) @ w))
@@ -139,7 +139,7 @@ def clarabel(source: Any, epsilon: float, effort: float) -> Law:
 
 def scs(source: Any, epsilon: float, effort: float) -> Law:
     """The same by splitting, residuals to 1e-7."""
-    return _cone_programme(source, epsilon, effort, "SCS", eps_abs=1e-7, eps_rel=1e-7, max_iters=20_000)
+    return _cone_programme(source, epsilon, effort, "SCS", eps_abs=1e-7, eps_rel=1e-7, max_iters=2_000)
 
 
 def wasserstein(source: Any, epsilon: float, effort: float) -> Law:
