@@ -12,7 +12,7 @@ before the march,
     time    R_p(τσ_h/2)^M instead of exp(½ s σ_h),     R_p the Taylor polynomial,
 
 so the order of the stencil is raised, and the step shortened, until they are below the estimated error of the data
-itself. Rounding noise in the shortest waves must not swamp a step before P removes it: (½τλ_max)^p / p! ≤ 10³.
+itself. Rounding noise in the shortest waves must stay small beside ρ until P removes it: (½τλ_max)^p / p! ≤ 10⁹.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["March", "plan_march"]
 FloatArray = NDArray[np.float64]
 ORDERS = (8, 10, 12, 16, 20, 24)
 DEGREES = (4, 6, 8, 10, 12)
-GROWTH = 1e3
+GROWTH = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,13 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.backward.inversions import (
     ClosedForm,
     Inversion,
@@ -24,7 +26,7 @@ from heatrd.backward.inversions import (
     negative_mass,
     polish,
 )
-from heatrd.backward.marching import plan_march
+from heatrd.backward.marching import March, plan_march
 from heatrd.backward.path import HeatPath
 from heatrd.backward.precision import Precise, solve_precisely
 from heatrd.backward.resolution import box_of_source, density_on, finer_spectrum, resolved_spectrum, tabulation
@@ -105,52 +107,50 @@ def backward_heat(
     src = as_source(source)
     eps = _check_epsilon(src, epsilon)
     _check_method(method)
-    if method == "auto":
-        method = "closed-form" if src.deblurred(eps) is not None else "auto"
+    if method == "auto" and src.deblurred(eps) is not None:
+        method = "closed-form"
     if method == "closed-form":
         return _closed_form(src, eps, grid, memory_limit, begin)
     if method == "arbitrary-precision":
         return _arbitrary_precision(src, eps, grid, digits, formula, begin)
+    return _on_grid(src, eps, method, _Discretisation(grid, noise, order, memory_limit), begin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Discretisation:
+    """What the caller fixed of it."""
+
+    grid: Grid | ArrayLike | None
+    noise: float | None
+    order: int | None
+    memory_limit: int | None
+
+
+def _on_grid(src: Source, eps: float, method: str, fixed: _Discretisation, begin: float) -> HeatPath:
+    """The methods that see no more of the source than its values on a grid."""
     stencils = method == "finite-difference"
-    spectrum, density, remarks = resolved_spectrum(src, eps, grid, noise, memory_limit, stencils)
+    spectrum, density, remarks = resolved_spectrum(src, eps, fixed.grid, fixed.noise, fixed.memory_limit, stencils)
+    chosen: Inversion = Spectral(spectrum, eps)
     scheme_error = 0.0
-    while True:
-        chosen: Inversion = Spectral(spectrum, eps)
-        raw = chosen.raw(1.0)
-        volume = effective_volume(raw, spectrum.grid)
-        noise_error, cut_error = spectrum.errors(eps, volume)
-        if not stencils:
-            break
-        march = plan_march(spectrum, eps, noise_error + cut_error, volume, order)
+    if stencils:
+        march, density = _planned(src, eps, spectrum, density, fixed)
+        spectrum, chosen = march.spectrum, Marching(march.spectrum, eps, march)
         scheme_error = march.space_error + march.time_error
-        finer = (
-            None
-            if grid is not None or march.affordable
-            else finer_spectrum(src, eps, spectrum.grid, noise, memory_limit)
-        )
-        if finer is None:
-            chosen = Marching(spectrum, eps, march)
-            raw = chosen.raw(1.0)
-            break
-        spectrum, density = finer
-    negative = negative_mass(raw, spectrum.grid)
+    raw = chosen.raw(1.0)
+    noise_error, cut_error = spectrum.errors(eps, effective_volume(raw, spectrum.grid))
+    negative, final = negative_mass(raw, spectrum.grid), clip(raw, spectrum.grid)
     if method == "positive" or (method == "auto" and negative > _CLEAN):
-        chosen = _polished(Spectral(spectrum, eps), density, raw)
-        scheme_error = float(np.abs(chosen.nu - clip(raw, spectrum.grid)).sum() * spectrum.grid.cell)
-        method = "positive"
-    elif method == "auto":
-        method = "spectral"
-    final = chosen.nu if isinstance(chosen, Positive) else clip(raw, spectrum.grid)
+        method, chosen = "positive", _polished(Spectral(spectrum, eps), density, final)
+        scheme_error = float(np.abs(chosen.nu - final).sum() * spectrum.grid.cell)
+        final = chosen.nu
     estimated = min(noise_error + cut_error + scheme_error, 2.0)
-    flags = remarks + _flags(spectrum, estimated, negative, eps)
-    residual = _residual(density, final, spectrum.grid, eps)
     return _path(
         src,
         eps,
         spectrum.grid,
-        method,
+        "spectral" if method == "auto" else method,
         chosen,
-        flags,
+        remarks + _flags(spectrum, estimated, negative, eps),
         begin,
         final,
         estimated_error=estimated,
@@ -158,17 +158,27 @@ def backward_heat(
         cut_error=min(cut_error, 2.0),
         scheme_error=scheme_error,
         negative_mass=negative,
-        residual=residual,
+        residual=_residual(density, final, spectrum.grid, eps),
     )
 
 
+def _planned(
+    src: Source, eps: float, spectrum: Spectrum, density: FloatArray, fixed: _Discretisation
+) -> tuple[March, FloatArray]:
+    """A march whose stencils are exact enough, on a finer grid where they have to be and none was asked for."""
+    while True:
+        volume = effective_volume(Spectral(spectrum, eps).raw(1.0), spectrum.grid)
+        march = plan_march(spectrum, eps, sum(spectrum.errors(eps, volume)), volume, fixed.order)
+        if fixed.grid is not None or march.affordable:
+            return march, density
+        finer = finer_spectrum(src, eps, spectrum.grid, fixed.noise, fixed.memory_limit)
+        if finer is None:
+            return march, density
+        spectrum, density = finer
+
+
 def _check_epsilon(src: Source, epsilon: float) -> float:
-    try:
-        eps = float(epsilon)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"backward heat: epsilon={epsilon!r} must be a number") from None
-    if not (math.isfinite(eps) and eps > 0):
-        raise InvalidInput(f"backward heat: epsilon={eps!r} must be finite and > 0")
+    eps = arguments.number(epsilon, "backward heat: epsilon", positive=True)
     if src.discrete_part[1].size:
         raise InvalidInput(f"{src.name} has atoms, so it is no blur of any law (epsilon_c = 0); use heatrd.solve")
     critical = None if tabulation(src) else src.critical_epsilon()
@@ -249,11 +259,10 @@ def _arbitrary_precision(
     )
 
 
-def _polished(plain: Spectral, density: FloatArray, raw: FloatArray) -> Positive:
-    spectrum = plain.spectrum
+def _polished(plain: Spectral, density: FloatArray, start: FloatArray) -> Positive:
     sweeps = int(np.clip(_WORK / density.size, 8, 2000))
-    nu, done = polish(density, clip(raw, plain.grid), spectrum, plain.epsilon, sweeps, 1e-11)
-    return Positive(spectrum, plain.epsilon, nu, done)
+    nu, done = polish(density, start, plain.spectrum, plain.epsilon, sweeps, 1e-11)
+    return Positive(plain.spectrum, plain.epsilon, nu, done)
 
 
 def _flags(spectrum: Spectrum, estimated: float, negative: float, eps: float) -> tuple[str, ...]:

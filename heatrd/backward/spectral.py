@@ -31,7 +31,7 @@ from heatrd.grids import Grid
 __all__ = ["Spectrum", "mode_weights", "spectrum_of"]
 
 FloatArray = NDArray[np.float64]
-KEEP = 2.5  # modes kept inside the cut-off stand this many δ out of the noise
+KEEP = 2.0  # modes kept inside the cut-off stand this many δ out of the noise
 BAND_EDGE = 1e3  # a spectrum expected this many δ high a little beyond its last shell, and not there, is band-limited
 EXTENDED = 1 << 20  # cells up to which transforms run in extended precision
 EVIDENCE = 12.0  # a shell of N modes of pure noise passes with probability e^{-EVIDENCE}
