@@ -102,6 +102,8 @@ class LineMeasure:
         Where the atoms of ν that are not settled may lie.
     flanks : Flanks
         What lies between the cuts and the tail cells.
+    rough : (k,) array
+        Places where the density is not smooth, as far as the source knows.
     """
 
     x: FloatArray
@@ -112,6 +114,7 @@ class LineMeasure:
     settled: tuple[bool, bool] = (False, False)
     room: tuple[float, float] = (-math.inf, math.inf)
     flanks: Flanks = field(default_factory=Flanks.none)
+    rough: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def outside(self) -> tuple[float, float]:
@@ -144,9 +147,7 @@ class _Panels:
     factor: FloatArray
 
     def take(self, index: NDArray[np.bool_]) -> _Panels:
-        return _Panels(
-            self.left[index], self.right[index], self.fixed[index], self.degree[index], self.factor[index]
-        )
+        return _Panels(self.left[index], self.right[index], self.fixed[index], self.degree[index], self.factor[index])
 
     def split(self, at: float) -> _Panels:
         """Put an edge at ``at``."""
@@ -224,8 +225,17 @@ class LineQuadrature:
         lo, hi = self.source.support
         if self._continuous_mass == 0.0:
             return float(lo), float(hi)
-        a, b = self.source.tail_cut(self.tail_mass)
+        a, b = self.source.tail_cut(self._side_mass[0])[0], self.source.tail_cut(self._side_mass[1])[1]
         return max(float(lo), float(a)), min(float(hi), float(b))
+
+    @cached_property
+    def _side_mass(self) -> tuple[float, float]:
+        """Mass left outside on either side: a hundredth of `tail_mass` where the core grows little by it."""
+        light = 0.01 * self.tail_mass
+        a, b = self.source.tail_cut(self.tail_mass)
+        near, far = self.source.tail_cut(light)
+        little = 0.02 * (b - a)
+        return light if a - near <= little else self.tail_mass, light if far - b <= little else self.tail_mass
 
     def pdf(self, x: FloatArray) -> FloatArray:
         """Density in standard units (per unit of z) at points ``x`` of the source's own coordinate."""
@@ -352,8 +362,24 @@ class LineQuadrature:
         settled = (False, False) if flank is None else flank.sides
         room = (-math.inf, math.inf) if flank is None else flank.room
         return LineMeasure(
-            x, mass * factor, tails, defect, cuts, settled, room, self._flanks(far_x, far_mass * factor, flank)
+            x,
+            mass * factor,
+            tails,
+            defect,
+            cuts,
+            settled,
+            room,
+            self._flanks(far_x, far_mass * factor, flank),
+            self.rough,
         )
+
+    @cached_property
+    def rough(self) -> FloatArray:
+        """Places in the core, in standard units, where the density is not smooth, as far as the source knows."""
+        a, b = self.core
+        places = [*self.source.breakpoints, *self.source.discrete_part[0][:, 0], *self.source.support]
+        inside = sorted(float(t) for t in places if math.isfinite(t) and a <= t <= b)
+        return (np.array(inside) - self.shift) / self.scale
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -425,17 +451,18 @@ class LineQuadrature:
         """Cells beyond ``cut``, widening as the mass falls; masses are exact between anchors a factor 100 apart."""
         step = 2 * math.sqrt(epsilon) * self.scale
         cells: list[tuple[FloatArray, ...]] = []
-        mass, x = self.tail_mass, cut
+        mass, x = self._side_mass[side], cut
+        outside = mass
         for turn in range(150):
             energy = mass * ((x - cut) / self.scale) ** 2 / epsilon
-            last = mass < 1e-290 or (mass < 1e-12 * self.tail_mass and energy < 1e-4 * self.tail_mass)
+            last = mass < 1e-290 or (mass < 1e-12 * outside and energy < 1e-4 * outside)
             beyond = end if last else float(self.source.tail_cut(0.01 * mass)[side])
             if not math.isfinite(beyond):
                 beyond = x + (1 if side else -1) * 4 * (abs(x - cut) + step)
             if not abs(beyond - x) > 0:
                 break
             edges = x + (beyond - x) * _growing(
-                step * (self.tail_mass / mass) ** (1 / 3) / abs(beyond - x), 8 + _MOST_CELLS // (turn + 1) ** 2
+                step * (outside / mass) ** (1 / 3) / abs(beyond - x), 8 + _MOST_CELLS // (turn + 1) ** 2
             )
             cells.append(self._tail_cells(edges, mass if last else 0.99 * mass))
             if last:

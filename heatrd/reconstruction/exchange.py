@@ -30,8 +30,10 @@ __all__ = ["LineLaw", "solve_line"]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-_FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35  # lattice spacings, of √ε
+_FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35
 _FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
+_SMOOTH = 0.45  # the closest spacing where the density is smooth, ...
+_NEAR = 15.0  # ... that is farther than this (in √ε) from where it is not
 _ROUNDS = 24
 _SIMPLIFIED = 400  # laws larger than this are returned as they were found
 _PATIENCE = 5
@@ -75,6 +77,8 @@ def solve_line(
             return law
     fine = _lattice(coarse, epsilon, _FINE).size <= _FINE_NODES
     spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
+    if coarse.rough.size == 0 and fine:
+        spacings = (_SMOOTH, 0.7, _FINE)
     best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
     for spacing in spacings[1:]:  # rarely, a lattice is unlucky with the tails
         if best.bounds.gap > tol:
@@ -83,10 +87,12 @@ def solve_line(
 
 
 def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray:
-    """Points of about ``spacing``·√ε where atoms are not settled, in step with the settled ones on either side.
+    """Points of about ``spacing``·√ε where atoms are not settled.
 
-    A settled comb goes over into free nodes without a seam only if they can carry it on.
+    Beside a settled comb they are in step with it: only nodes that can carry it on join it without a seam. There they
+    are closer where the density is not smooth.
     """
+    root = math.sqrt(epsilon)
     low, high = float(measure.x[0]), float(measure.x[-1])
     left, right = measure.settled
     if not (left or right):
@@ -96,18 +102,27 @@ def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray
     middle = 0.5 * (below[-1] + above[0]) if left and right else (high if left else low)
     parts = []
     if left:
-        step = _divided(float(below[-1] - below[-2]), spacing * math.sqrt(epsilon))
-        parts.append(np.arange(below[-1] + step, middle + 0.25 * step, step))
+        step = float(below[-1] - below[-2])
+        parts.append(_carried_on(measure.rough, float(below[-1]), middle + 0.25 * spacing * root, step, spacing, root))
     if right:
-        step = _divided(float(above[1] - above[0]), spacing * math.sqrt(epsilon))
-        parts.append(np.arange(above[0] - step, middle - 0.25 * step, -step)[::-1])
-    points = np.concatenate(parts)
-    close = np.flatnonzero(np.diff(points) < 0.1 * spacing * math.sqrt(epsilon))
+        step = float(above[1] - above[0])
+        parts.append(_carried_on(measure.rough, float(above[0]), middle - 0.25 * spacing * root, -step, spacing, root))
+    points = np.unique(np.concatenate(parts))
+    close = np.flatnonzero(np.diff(points) < 0.1 * spacing * root)
     return np.delete(points, close)
 
 
-def _divided(length: float, wanted: float) -> float:
-    return length / max(1, round(length / wanted))
+def _carried_on(rough: FloatArray, start: float, stop: float, step: float, spacing: float, root: float) -> FloatArray:
+    """The comb's points after ``start`` up to ``stop``, and points between them."""
+    comb = np.arange(start, stop + step, step)
+    near = np.zeros(comb.size, bool)
+    for place in rough:
+        near |= np.abs(comb - place) <= _NEAR * root
+    wide = max(spacing, _SMOOTH) if rough.size else spacing
+    coarse, fine = (max(1, round(abs(step) / root / s)) for s in (wide, spacing))
+    pieces = [comb[:, None] + step * np.arange(1, k + 1) / k for k in (coarse, fine)]
+    points = np.concatenate([pieces[0][~near].ravel(), pieces[1][near].ravel()])
+    return points[(points - stop) * math.copysign(1, step) < 0]
 
 
 def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> LineLaw:

@@ -110,16 +110,11 @@ def _side(
 
 
 def _smooth_from(quadrature: LineQuadrature, sign: float) -> float:
-    """The outermost place, in standard units, where the density may not be smooth, or the median."""
-    source = quadrature.source
-    lo, hi = source.support
-    places = [float(np.ravel(source.mean)[0]), *(float(t) for t in source.breakpoints)]
-    places += [float(t) for t in source.discrete_part[0][:, 0]]
-    places += [float(t) for t in (lo, hi) if math.isfinite(t)]
+    """The outermost place, in standard units, where the density may not be smooth, or the mean."""
     a, b = quadrature.core
-    inside = [t for t in places if a <= t <= b]
-    worst = max(inside, key=lambda t: sign * t) if inside else 0.5 * (a + b)
-    return (worst - quadrature.shift) / quadrature.scale
+    mean = float(np.ravel(quadrature.source.mean)[0])
+    centre = (min(max(mean, a), b) - quadrature.shift) / quadrature.scale
+    return max([centre, *quadrature.rough.tolist()], key=lambda t: sign * t)
 
 
 def _log_density(quadrature: LineQuadrature, z: FloatArray) -> FloatArray:
