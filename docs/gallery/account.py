@@ -1,7 +1,7 @@
 """Energy up, entropy down, sum finite.
 
-Towards atoms the energy of the control and the entropy of X_s both diverge as s → 1; their sum tends to the optimum of the
-control problem.
+Towards atoms the energy of the control and the entropy of X_s both diverge as s → 1; their sum tends to the optimum
+of the control problem.
 """
 
 import numpy as np

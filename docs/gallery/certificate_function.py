@@ -1,7 +1,7 @@
 """The proof, drawn.
 
-A law ν is optimal exactly if c(y) ≤ 1 everywhere, with c = 1 on its support. Left: the optimum. Right: three points that
-somebody might have guessed, and what they cost.
+A law ν is optimal exactly if c(y) ≤ 1 everywhere, with c = 1 on its support. Left: the optimum. Right: three points
+that somebody might have guessed, and what they cost.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """What the shape of a source is worth.
 
-Four sources of unit variance: the Gaussian is the hardest at every distortion. The gap to it, in bits, at equal signal-to-noise
-ratio.
+Four sources of unit variance: the Gaussian is the hardest at every distortion. The gap to it, in bits, at equal
+signal-to-noise ratio.
 """
 
 import numpy as np

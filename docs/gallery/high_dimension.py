@@ -1,7 +1,6 @@
 """Ground truth in a hundred dimensions.
 
-Noisy spheres reduce to their radius, so R(D) is exact in any dimension: something to test a neural estimator
-against.
+Noisy spheres reduce to their radius, so R(D) is exact in any dimension: something to test a neural estimator against.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """A ring that shrinks to a circle, then to a point.
 
-A noisy ring has its optimal reproductions on circles. Radius and mass of each circle against ε: a density below the critical
-ε (0.09), circles above, a point at the centre from the moment the rate is zero.
+A noisy ring has its optimal reproductions on circles. Radius and mass of each circle against ε: a density below the
+critical ε (0.09), circles above, a point at the centre from the moment the rate is zero.
 """
 
 import numpy as np

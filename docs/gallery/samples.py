@@ -1,7 +1,7 @@
 """A hundred and fifty samples, two questions.
 
-As atoms the samples are the source, and log₂ 150 bits reproduce them exactly; through a kernel density the question is about the law
-behind them. At low rate the answers agree.
+As atoms the samples are the source, and log₂ 150 bits reproduce them exactly; through a kernel density the question
+is about the law behind them. At low rate the answers agree.
 """
 
 import numpy as np

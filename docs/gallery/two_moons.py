@@ -1,7 +1,6 @@
 """Reproducing two moons.
 
-The optimal points in the plane for three values of ε, over samples of the source. The area of a disc is its
-weight.
+The optimal points in the plane for three values of ε, over samples of the source. The area of a disc is its weight.
 """
 
 import heatrd

@@ -13,8 +13,8 @@ def write(stored: dict[str, Any], directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     results = stored["results"]
     for name, table in TABLES.items():
-        if name in results:
-            (directory / f"{name}.md").write_text(table(results[name]["rows"]))
+        rows = results.get(name, {"rows": []})["rows"]
+        (directory / f"{name}.md").write_text(table(rows) if rows else "No committed result.\n")
     versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
     (directory / "machine.md").write_text(f"Python {stored['python']}; {stored['machine']}; {versions}.\n")
 
