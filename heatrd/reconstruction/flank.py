@@ -128,7 +128,8 @@ def _lattice(
     """Points from ``begin`` outwards to beyond ``end``, and the length that belongs to each.
 
     A lattice of spacing h√ε leaves a ripple of amplitude r = 2 exp(−2π²/h²) in Z, which costs r²/4 for the mass
-    beyond and raises c by as much: h follows from that, after a stretch of ``flat``·√ε, in which the cut will be, with no ripple to speak of.
+    beyond and raises c by as much: h follows from that, after a stretch of ``flat``·√ε, in which the cut will be,
+    with no ripple to speak of.
     """
     z = np.linspace(0.0, abs(end - begin) / root, 4001)
     density = np.exp(_log_density(quadrature, begin + sign * root * z))
