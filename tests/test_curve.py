@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import heatrd
-from heatrd.curve import RDCurve, between, sweep
+from heatrd.curve import RDCurve, between, generations
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.sources import Atoms, Gaussian, GaussianMixture, Laplace, Source1D, Uniform
 
@@ -266,9 +266,9 @@ def test_checkpoint_resumes_with_unfinished_work_only(serial, tmp_path, monkeypa
     pieces[0].unlink()
     pieces[3].write_bytes(b"\0" * 100)
     done = []
-    original_solve, original_refine = sweep._solve_epsilon, sweep.refine
-    monkeypatch.setattr(sweep, "_solve_epsilon", lambda *a: done.append(a) or original_solve(*a))
-    monkeypatch.setattr(sweep, "refine", lambda *a: done.append(a) or original_refine(*a))
+    original_solve, original_refine = generations._solve_epsilon, generations.refine
+    monkeypatch.setattr(generations, "_solve_epsilon", lambda *a: done.append(a) or original_solve(*a))
+    monkeypatch.setattr(generations, "refine", lambda *a: done.append(a) or original_refine(*a))
     with pytest.warns(HeatrdWarning, match="unreadable"):
         second = heatrd.rd_curve("laplace", checkpoint=folder, **SMALL)
     assert len(done) == 2
@@ -303,7 +303,7 @@ def test_killed_sweep_resumes_to_the_same_bytes(serial, tmp_path):
 
 
 def test_interrupt_leaves_the_partial_curve(monkeypatch, tmp_path):
-    original, count = sweep._solve_epsilon, []
+    original, count = generations._solve_epsilon, []
 
     def interrupted(*arguments):
         count.append(1)
@@ -311,7 +311,7 @@ def test_interrupt_leaves_the_partial_curve(monkeypatch, tmp_path):
             raise KeyboardInterrupt
         return original(*arguments)
 
-    monkeypatch.setattr(sweep, "_solve_epsilon", interrupted)
+    monkeypatch.setattr(generations, "_solve_epsilon", interrupted)
     with pytest.raises(KeyboardInterrupt) as stop:
         heatrd.rd_curve("uniform", tol=1e-2, checkpoint=tmp_path)
     partial = stop.value.curve

@@ -1,18 +1,16 @@
 """Knots between two solved points, for the price of a few Newton steps or of a certificate.
 
-A law certified at an ε that it was not made for costs no solve. Between solutions at ε_a > ε_b the candidates are
+On the line the solution at the larger ε is carried towards the smaller one (`follow`), in steps that make the band as
+wide as asked: its width falls with the square of the step. Elsewhere, and where that fails, a law certified at an ε
+that it was not made for costs no solve. Between solutions at ε_a > ε_b the candidates are
 
-* the nearest law carried on: its atoms polished by Newton's method at the new ε (on the line, where the atoms stand
-  apart);
 * the mixture of both neighbours, F convex in ν: an excess of second order in their distance;
-* their interpolation of third order, together with the next solutions on either side: Z = Σ_k ℓ_k(log ε) k∗ν_k is no
-  law's potential
-  any more, but 1/Z is a dual point (DESIGN (2)), and proves a lower bound of fourth order;
+* on the line their interpolation of third order, together with the next solutions on either side: Z = Σ_k ℓ_k(log ε)
+  k∗ν_k is no law's potential any more, but 1/Z is a dual point (DESIGN (2)), and proves a lower bound of fourth order;
 * a solve started from the nearest law, when both fail.
 
-`refine` halves no interval blindly: the width of the band falls with the square of the spacing, which tells how many
-knots are needed.
-It depends on nothing but its arguments, so that a sweep gives the same bytes in any order, on any number of workers.
+`refine` depends on nothing but its arguments, so that a sweep gives the same bytes in any order, on any number of
+workers.
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +29,13 @@ from numpy.typing import NDArray
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.line import bound_potential, evaluate_potential
 from heatrd.curve.band import Band, Knots
-from heatrd.curve.records import fingerprint
-from heatrd.errors import HeatrdError
+from heatrd.curve.follow import Follower
+from heatrd.curve.records import fingerprint, pack_solution, unpack_solution
+from heatrd.errors import HeatrdError, InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction.dispatch import Solve, certify_law, solver_for
-from heatrd.reconstruction.exchange import regroup, with_tails
-from heatrd.reconstruction.interior_point import Nodes
 from heatrd.reconstruction.line import LineProblem
-from heatrd.reconstruction.polish import polish
+from heatrd.solution import Solution
 from heatrd.sources import Source, Source1D
 
 __all__ = ["Between", "Knot", "refine", "solver"]
@@ -49,7 +47,9 @@ _ENOUGH = 0.4  # gap that is good enough for a knot that costs no solve
 _AIM = 0.55  # width aimed at, as a share of the tolerance
 _MOST_PIECES = 64
 _DEPTH = 12
-_MOST_ATOMS = 120  # beyond this, atoms do not stand apart and Newton on their positions does not pay
+_LONGEST = 0.16  # step in log ε
+_FEW = 5  # pieces of an interval from which on it is followed
+_LOST = 3  # solves after which an interval is no longer followed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,13 +81,49 @@ class Knot:
 class Between:
     """Rows (ε, L⁺, L⁻, D) of the knots found in an interval; effort; whether the band there is narrow enough.
 
-    ``solves`` counts solves, ``certificates`` certificates (with or without a few Newton steps before).
+    ``solves`` counts solves, ``certificates`` certificates (with or without a few Newton steps before); ``marked`` are
+    the points at the ε that were to be kept.
     """
 
     rows: FloatArray
     solves: int
     certificates: int
     reached: bool
+    marked: tuple[Solution, ...] = ()
+
+    def pack(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return header and arrays for a file."""
+        packed = [pack_solution(point) for point in self.marked]
+        arrays = {f"{i}/{name}": part for i, (_, parts) in enumerate(packed) for name, part in parts.items()}
+        header = {
+            "solves": self.solves,
+            "certificates": self.certificates,
+            "reached": self.reached,
+            "marked": [about for about, _ in packed],
+        }
+        return header, {"rows": self.rows, **arrays}
+
+    @classmethod
+    def unpack(cls, source: Source, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Between:
+        """Rebuild what `pack` gave.
+
+        Raises
+        ------
+        InvalidInput
+            Entries are missing, of wrong shape, or not numbers.
+        """
+        try:
+            rows = np.asarray(arrays["rows"], dtype=float)
+            if rows.ndim != 2 or rows.shape[1] != 4 or not np.isfinite(rows).all():
+                raise ValueError("rows")
+            parts = [
+                {name.removeprefix(f"{i}/"): part for name, part in arrays.items() if name.startswith(f"{i}/")}
+                for i in range(len(header["marked"]))
+            ]
+            marked = tuple(unpack_solution(source, h, p) for h, p in zip(header["marked"], parts, strict=True))
+            return cls(rows, int(header["solves"]), int(header["certificates"]), bool(header["reached"]), marked)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(f"the file's interval is damaged: {error}") from None
 
 
 _SOLVERS: OrderedDict[tuple[str, float], Solve] = OrderedDict()
@@ -108,7 +144,15 @@ def solver(source: Source, tol: float) -> Solve:
     return found
 
 
-def refine(source: Source, left: Knot, right: Knot, tol: float, beyond: tuple[Knot, ...] = ()) -> Between:
+def refine(
+    source: Source,
+    left: Knot,
+    right: Knot,
+    tol: float,
+    beyond: tuple[Knot, ...] = (),
+    marks: tuple[float, ...] = (),
+    follow: bool = True,
+) -> Between:
     """Insert knots between two (``left`` at the larger ε) until the band between them is narrower than ``tol``.
 
     Parameters
@@ -119,11 +163,18 @@ def refine(source: Source, left: Knot, right: Knot, tol: float, beyond: tuple[Kn
         Nats.
     beyond : tuple of Knot
         Solved points next to the interval, for interpolation.
+    marks : tuple of float
+        ε strictly between, decreasing, at which the certificates are to be kept.
+    follow : bool
+        Carry the solution of ``left`` along, where that is possible.
     """
     worker = _Worker(source, tol, (left, right, *beyond))
-    reached = worker.between(left, right, 0)
+    chain = worker.followed(left, right, marks) if follow else None
+    if chain is None:
+        chain = [left, *(worker.solved(e, left) for e in marks), right]
+    reached = all([worker.between(a, b, 0) for a, b in worker.too_wide(chain)])
     rows = np.array([knot.row for knot in worker.knots], dtype=float).reshape(-1, 4)
-    return Between(rows, worker.solves, worker.certificates, reached)
+    return Between(rows, worker.solves, worker.certificates, reached, tuple(worker.marked))
 
 
 class _Worker:
@@ -133,7 +184,105 @@ class _Worker:
         problem = getattr(self.solve, "__self__", None)
         self.line = problem if isinstance(problem, LineProblem) else None
         self.knots: list[Knot] = []
+        self.marked: list[Solution] = []
         self.solves = self.certificates = 0
+
+    # -- following -----------------------------------------------------------------------------------
+
+    def followed(self, left: Knot, right: Knot, marks: tuple[float, ...]) -> list[Knot] | None:
+        """Carry the solution of ``left`` to ``right``; None where that cannot be done."""
+        if self.line is None or self._pieces(left, right) < _FEW:
+            return None
+        self._path = Follower(self.line, self.tol, left.law, left.epsilon)
+        if not self._path.able:
+            return None
+        self._lost = 0
+        chain, step = [left], math.sqrt(4 * self.tol / self.source.dim)
+        for target in (*marks, right.epsilon):
+            while chain[-1].epsilon > target:
+                room = math.log(chain[-1].epsilon / target)
+                pieces = math.ceil(room / min(step, _LONGEST) - 1e-6)
+                final = pieces <= 1
+                if final and target == right.epsilon:
+                    chain += [*self._filled(chain[-1], right, 0), right]
+                    break
+                epsilon = target if final else chain[-1].epsilon * math.exp(-room / pieces)
+                knot = self._carried(epsilon, keep=final)
+                if knot is None:
+                    rest = [e for e in marks if e < chain[-1].epsilon]
+                    return [*chain, *(self.solved(e, chain[-1]) for e in rest), right]
+                width = self._pair_width(chain[-1], knot)
+                gap = min(max(chain[-1].gap, knot.gap), 0.5 * self.tol)
+                growth = math.sqrt(max(0.85 * self.tol - gap, 0.1 * self.tol) / max(width - gap, 1e-3 * self.tol))
+                step = (room / pieces) * min(max(growth, 0.4), 1.6)
+                chain += [*self._filled(chain[-1], knot, 0), knot]
+        return chain
+
+    def _filled(self, left: Knot, right: Knot, depth: int) -> list[Knot]:
+        """Knots on the path between two that are too far apart."""
+        if depth > 3 or self._pair_width(left, right) <= 0.97 * self.tol:
+            return []
+        knot = self._carried(math.sqrt(left.epsilon * right.epsilon), keep=False)
+        if knot is None:
+            return []
+        return [*self._filled(left, knot, depth + 1), knot, *self._filled(knot, right, depth + 1)]
+
+    def _carried(self, epsilon: float, keep: bool) -> Knot | None:
+        """The next knot on the path; a solve where the path is lost, and None when that was too often."""
+        before = self._path.certificates
+        certificate, regime = self._path.at(epsilon), "atomic"
+        self.certificates += self._path.certificates - before
+        if certificate is None:
+            self._lost += 1
+            if self._lost > _LOST or self.line is None:
+                return None
+            self.solves += 1
+            certificate, regime = self.solve(epsilon, None)
+            self._path = Follower(self.line, self.tol, certificate.law, epsilon)
+        return self._kept(certificate, regime, keep)
+
+    def _pair_width(self, left: Knot, right: Knot) -> float:
+        """About the width of the band between two knots near each other: chord over tangents, or the change of E."""
+        dim, a, b = self.source.dim, 0.5 / left.epsilon, 0.5 / right.epsilon
+        if not left.distortion > right.distortion:
+            return left.gap + right.gap
+        meet = (right.lower - left.lower) / (b - a)
+        high, low = left.upper - a * left.distortion, right.upper - b * right.distortion
+        chord = high + (low - high) * (left.distortion - meet) / (left.distortion - right.distortion)
+        change = left.upper - right.lower + 0.5 * dim * math.log(left.epsilon / right.epsilon)
+        short = (dim * right.epsilon - right.distortion) / (left.distortion - right.distortion)
+        width = chord - (left.lower - a * meet)
+        return max(min(width, max(change, 4 * width * short * short)), left.gap, right.gap)
+
+    def solved(self, epsilon: float, near: Knot) -> Knot:
+        """A knot by a solve, to be kept."""
+        self.solves += 1
+        return self._kept(*self.solve(epsilon, near.law), keep=True)
+
+    def _kept(self, certificate: Certificate, regime: str, keep: bool) -> Knot:
+        knot = Knot.of(certificate)
+        self.knots.append(knot)
+        if keep:
+            self.marked.append(Solution(self.source, certificate, regime, certificate.distortion, self.tol, 0, 0.0))
+        return knot
+
+    def too_wide(self, chain: list[Knot]) -> list[tuple[Knot, Knot]]:
+        """Neighbours between which the band of the whole chain is wider than asked."""
+        d = np.array([k.distortion for k in chain])
+        if not (d > 0).all():
+            return []
+        band = Band(Knots.sorted(*np.array([k.row for k in chain]).T), self.source.total_variance, self.source.dim)
+        low, high = float(d.min()), float(d.max())
+        probes = np.unique(np.concatenate([*np.linspace(d[1:], d[:-1], 5), band.crossings()]))
+        probes = probes[(probes >= low) & (probes <= high)]
+        wide = probes[band.width(probes) > self.tol]
+        return [
+            (a, b)
+            for a, b in itertools.pairwise(chain)
+            if np.any((wide >= min(a.distortion, b.distortion)) & (wide <= max(a.distortion, b.distortion)))
+        ]
+
+    # -- elsewhere -----------------------------------------------------------------------------------
 
     def width(self, left: Knot, right: Knot) -> float:
         """Width of the band between two knots, from them alone."""
@@ -145,6 +294,10 @@ class _Worker:
         inner = inner[(inner >= low) & (inner <= high)]
         return float(band.width(inner).max())
 
+    def _pieces(self, left: Knot, right: Knot) -> int:
+        """How many pieces make the band as narrow as asked: its width falls with their square."""
+        return math.ceil(math.sqrt(self.width(left, right) / (_AIM * self.tol)))
+
     def between(self, left: Knot, right: Knot, depth: int) -> bool:
         width = self.width(left, right)
         if width <= self.tol:
@@ -152,7 +305,7 @@ class _Worker:
         ratio = math.log(left.epsilon / right.epsilon)
         if depth >= _DEPTH or ratio < 1e-9:
             return False
-        pieces = min(max(2, math.ceil(math.sqrt(width / (_AIM * self.tol)))), _MOST_PIECES)
+        pieces = min(max(2, self._pieces(left, right)), _MOST_PIECES)
         chain = [left]
         for j in range(1, pieces):
             epsilon = left.epsilon * math.exp(-ratio * j / pieces)
@@ -168,10 +321,8 @@ class _Worker:
         """The cheapest knot at ε that is good enough, else the best."""
         best: Knot | None = None
         for candidate in (
-            self._carried(epsilon, near),
             self._mixed(epsilon, near, far),
             lambda found: self._interpolated(epsilon, found),
-            self._carried(epsilon, far),
         ):
             knot = candidate(best)
             if knot is None:
@@ -234,44 +385,6 @@ class _Worker:
         except HeatrdError:
             pass
         return None
-
-    def _carried(self, epsilon: float, knot: Knot) -> Callable[[Knot | None], Knot | None]:
-        """Newton on the atoms of a neighbour's law."""
-
-        def candidate(_: Knot | None) -> Knot | None:
-            problem = self.line
-            if problem is None:
-                return None
-            start = _nodes(problem, knot.law)
-            eps = problem.standard(epsilon)
-            if start is None:
-                return None
-            measure = problem.quadrature.measure(eps)
-            merged = regroup(measure, start, eps)
-            if merged.y.size > _MOST_ATOMS or merged.free.sum() < 0.8 * merged.y.size:
-                return None
-            moved = polish(
-                measure.x, measure.mass, merged, eps, slack_start=1e-6, residual=1e-3 * self.tol, iterations=12
-            )
-            if not math.isfinite(moved.residual):
-                return None
-            law = with_tails(measure, moved, eps, self.tol)
-            points = (problem.shift + problem.scale * law.y)[:, None]
-            return self._certified(DiscreteLaw(points, law.w / law.w.sum()), epsilon)
-
-        return candidate
-
-
-def _nodes(problem: LineProblem, law: DiscreteLaw) -> Nodes | None:
-    """The atoms of a law inside the core, in standard units."""
-    low, high = ((v - problem.shift) / problem.scale for v in problem.quadrature.core)
-    y = (law.points[:, 0] - problem.shift) / problem.scale
-    keep = np.flatnonzero((law.weights > 1e-25) & (y >= low) & (y <= high))
-    if keep.size == 0 or keep.size > 4 * _MOST_ATOMS:
-        return None
-    keep = keep[np.argsort(y[keep], kind="stable")]
-    w = law.weights[keep]
-    return Nodes(y[keep], w, w, np.full(keep.size, 1e-3), np.zeros(keep.size, bool))
 
 
 def _atoms(problem: LineProblem, law: DiscreteLaw) -> tuple[FloatArray, FloatArray]:
