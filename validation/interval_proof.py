@@ -38,7 +38,7 @@ import heatrd
 PRECISION = 140
 ORDER = 24
 TERMS = 24  # Taylor terms of c on a cell
-CORE_TAIL, FAR_TAIL = 1e-12, 1e-26
+CORE_TAIL, FAR_TAIL = 2e-14, 1e-26
 
 Function = Callable[[Any], Any]
 
