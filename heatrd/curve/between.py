@@ -193,7 +193,7 @@ class _Worker:
         """Carry the solution of ``left`` to ``right``; None where that cannot be done."""
         if self.line is None or self._pieces(left, right) < _FEW:
             return None
-        self._path = Follower(self.line, self.tol, left.law, left.epsilon)
+        self._path = Follower(self.line, self.tol, left.epsilon)
         if not self._path.able:
             return None
         self._lost = 0
@@ -238,7 +238,7 @@ class _Worker:
                 return None
             self.solves += 1
             certificate, regime = self.solve(epsilon, None)
-            self._path = Follower(self.line, self.tol, certificate.law, epsilon)
+            self._path = Follower(self.line, self.tol, epsilon)
         return self._kept(certificate, regime, keep)
 
     def _pair_width(self, left: Knot, right: Knot) -> float:

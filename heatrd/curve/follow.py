@@ -24,7 +24,7 @@ from heatrd.certificate.line import CertificateFunction, LineBounds, bound_lagra
 from heatrd.kernels import line as kernels
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineMeasure
-from heatrd.reconstruction.interior_point import Nodes, join, longest_step
+from heatrd.reconstruction.interior_point import Nodes, join, lattice, longest_step, solve_nodes
 from heatrd.reconstruction.line import LineProblem
 from heatrd.reconstruction.polish import polish
 
@@ -36,6 +36,7 @@ BoolArray = NDArray[np.bool_]
 _BARRIER = 0.03  # τ, as a share of the tolerance
 _ACCEPTED = 0.4  # gap of a good point, as a share of the tolerance
 _LATTICE = 0.4  # spacing of lattice nodes, in √ε
+_START = 0.25  # spacing of the first lattice
 _FLAT = 0.2  # c may change by this share of the tolerance from a lattice node to the next
 _ACTIVE = 0.1  # share of the envelope from which on a node counts
 _APART = 0.7  # nodes farther apart than this (in √ε) belong to different groups
@@ -79,12 +80,11 @@ class Follower:
     problem : LineProblem
     tol : float
         Width of the band that the points are for, nats; their gap is at most 0.4 of it.
-    law : DiscreteLaw
-        Solution at ``epsilon``.
     epsilon : float
+        Where to start, with a solution on a lattice.
     """
 
-    def __init__(self, problem: LineProblem, tol: float, law: DiscreteLaw, epsilon: float) -> None:
+    def __init__(self, problem: LineProblem, tol: float, epsilon: float) -> None:
         self.problem, self.tol = problem, tol
         self.quadrature = problem.quadrature
         self.certificates = 0
@@ -92,27 +92,18 @@ class Follower:
         self._here = problem.standard(epsilon)
         self._gridded = math.inf
         self._past: list[tuple[float, Nodes]] = []
-        self._nodes = self._inside(law)
 
     @property
     def able(self) -> bool:
         """Whether this source at this ε is small enough to be followed."""
-        return 0 < self._nodes.y.size and self.quadrature.count(self._here, _PANEL) <= _MOST_NODES
-
-    def _inside(self, law: DiscreteLaw) -> Nodes:
-        """The atoms of a law inside the core, in standard units, all free."""
-        problem = self.problem
-        low, high = ((v - problem.shift) / problem.scale for v in self.quadrature.core)
-        y = (law.points[:, 0] - problem.shift) / problem.scale
-        keep = np.flatnonzero((law.weights > 1e-25) & (y >= low) & (y <= high))
-        keep = keep[np.argsort(y[keep], kind="stable")]
-        w = law.weights[keep]
-        return Nodes(y[keep], w, w, np.full(keep.size, 1e-3), np.ones(keep.size, bool))
+        return self.quadrature.count(self._here, _PANEL) <= _MOST_NODES
 
     def at(self, epsilon: float) -> Certificate | None:
         """Go to another ε and prove what is found there; None where the solution is lost."""
         target = self.problem.standard(epsilon)
         self._discretise(min(target, self._here))
+        if not math.isfinite(self._gridded):
+            self._begin()
         bounds = self._go(target, _HALVINGS)
         return None if bounds is None else self._certificate(epsilon, bounds)
 
@@ -129,6 +120,14 @@ class Follower:
         if self._go(math.sqrt(self._here * target), halvings - 1) is None:
             return None
         return self._go(target, halvings - 1)
+
+    def _begin(self) -> None:
+        """Solve on a lattice over the hull of the core."""
+        x = self._measure.x
+        points = lattice(float(x[0]), float(x[-1]), self._here, _START)
+        gap = _BARRIER * self.tol
+        self._nodes = solve_nodes(x, self._measure.mass, points, self._here, gap=gap)
+        self._divide(self._here)
 
     def _discretise(self, eps: float) -> None:
         if not eps >= self._made_for or eps > _RANGE * self._made_for:

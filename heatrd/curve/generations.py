@@ -128,7 +128,7 @@ class Sweep:
         above = [e for e in epsilons if e > critical]
         if not isinstance(self.source, Source1D) or self.source.is_discrete:
             return epsilons
-        solved = {*above[:: _SKIPPED], *above[-1:]}
+        solved = {*above[::_SKIPPED], *above[-1:]}
         self.marks = [e for e in above if e not in solved]
         return [e for e in epsilons if e in solved or e <= critical]
 
