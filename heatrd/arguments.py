@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from heatrd.errors import InvalidInput
 
-__all__ = ["integer", "number", "numbers", "short", "word"]
+__all__ = ["integer", "normalised", "number", "numbers", "short", "word"]
 
 _SHOWN = 60
 
@@ -55,6 +55,20 @@ def integer(value: Any, name: str, least: int = 1) -> int:
     if found != math.floor(found) or found < least:
         raise InvalidInput(f"{name}={short(value)}; need a whole number >= {least}")
     return int(found)
+
+
+def normalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return non-negative weights, of which one is positive, scaled to sum one; unchanged where they do so exactly, so
+    that normalising twice is normalising once.
+    """
+    with np.errstate(over="ignore"):
+        if float(weights.sum()) == 1.0:
+            return weights
+    shares = weights / weights.max()
+    shares = np.asarray(shares / shares.sum())
+    for _ in range(3):  # the last rounding error goes to the heaviest
+        shares[shares.argmax()] += 1.0 - shares.sum()
+    return shares
 
 
 def word(value: Any, name: str, known: Sequence[str]) -> str:

@@ -86,9 +86,7 @@ def as_law(points: ArrayLike, weights: ArrayLike | None = None, *, what: str = "
             raise InvalidInput(f"{what}: weights have shape {w.shape}; need ({len(p)},), one per point")
         if not np.isfinite(w).all() or (w < 0).any():
             raise InvalidInput(f"{what}: weights must be finite and non-negative")
-        top = w.max()
-        if not top > 0:
+        if not w.max() > 0:
             raise InvalidInput(f"{what}: all weights are zero; at least one must be positive")
-        w = w / top
-        w = w / w.sum()
+        w = np.array(arguments.normalised(w))
     return DiscreteLaw(np.ascontiguousarray(p), w)

@@ -60,11 +60,9 @@ def probabilities(value: Any, name: str, what: str) -> FloatArray:
         raise InvalidInput(f"{what}: {name} has shape {weights.shape}; need one weight per component")
     if (weights < 0).any():
         raise InvalidInput(f"{what}: {name} has a negative entry {weights.min():g}; weights must be >= 0")
-    top = weights.max()
-    if top == 0:
+    if weights.max() == 0:
         raise InvalidInput(f"{what}: {name} are all zero; at least one must be positive")
-    weights = weights / top
-    return np.asarray(weights / weights.sum())
+    return arguments.normalised(weights)
 
 
 def mass_fraction(mass: float) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.laws import as_law
 from heatrd.sources import _checks
@@ -48,7 +49,7 @@ class Atoms(Source):
             merged, index = np.unique(law.points, axis=0, return_inverse=True)
         masses = np.bincount(index.ravel(), law.weights, minlength=len(merged))
         keep = masses > 0
-        self.points, self.weights = np.ascontiguousarray(merged[keep]), masses[keep] / masses[keep].sum()
+        self.points, self.weights = np.ascontiguousarray(merged[keep]), arguments.normalised(masses[keep])
         self.dim = int(self.points.shape[1])
         if not np.isfinite(self.covariance).all():
             raise InvalidInput(
