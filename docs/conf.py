@@ -67,5 +67,31 @@ def draw_layers(app):
         target.write_text(svg)
 
 
+def split_attributes(app, what, name, obj, options, lines):
+    """Write ``a, b : type`` of an Attributes section once for each name, which napoleon does not do.
+
+    It also takes what stands before the colon in a property's first line for a type.
+    """
+    if what in ("property", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", " – ")
+    if "Attributes" not in lines:
+        return
+    out, at = [], lines.index("Attributes") + 2
+    rest = lines[at:]
+    while rest:
+        line = rest.pop(0)
+        names, colon, kind = line.partition(" : ")
+        if not colon or line.startswith(" ") or ", " not in names:
+            out.append(line)
+            continue
+        text = []
+        while rest and (rest[0].startswith(" ") or not rest[0]):
+            text.append(rest.pop(0))
+        for each in names.split(", "):
+            out += [f"{each} : {kind}", *text]
+    lines[at:] = out
+
+
 def setup(app):
     app.connect("builder-inited", draw_layers)
+    app.connect("autodoc-process-docstring", split_attributes, priority=100)

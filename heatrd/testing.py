@@ -310,10 +310,14 @@ class ControlReport:
 
     Attributes
     ----------
-    lagrangian, stderr : float
-        The control's estimate, an upper bound on L(ε) in expectation, and its standard error.
-    optimum_lower, optimum : float
-        Certified bounds on L(ε).
+    lagrangian : float
+        The control's estimate, an upper bound on L(ε) in expectation.
+    stderr : float
+        Its standard error.
+    optimum_lower : float
+        Certified lower bound on L(ε).
+    optimum : float
+        Certified upper bound on L(ε).
     distortion : float
         E‖X_0 − X_1‖².
     """

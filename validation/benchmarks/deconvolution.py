@@ -73,7 +73,7 @@ def _row(method: str, n: int, theta: float, seconds: dict[str, Any], error: floa
 
 def run(smoke: bool = False) -> list[dict[str, Any]]:
     """Three degrees of ill-posedness (smoke: one, small)."""
-    cases = ((48, 0.5),) if smoke else tuple((192, theta) for theta in RATIOS)
+    cases = ((48, 0.5),) if smoke else tuple((128, theta) for theta in RATIOS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [row for n, theta in cases for row in beside(n, theta, SWEEPS[:1] if smoke else SWEEPS)]
