@@ -117,12 +117,18 @@ def test_newton_system(background):
     lo, hi = np.zeros(60, np.int64), np.full(60, m)
     fixed = np.full(60, background)
     band, c, c1, c2 = np.empty((2 * m, 2 * m)), np.empty(m), np.empty(m), np.empty(m)
-    line.newton_system(x, mass, y, np.log(w), fixed, ROOT, lo, hi, band, c, c1, c2)
+    line.newton_system(x, mass, y, np.log(w), fixed, ROOT, lo, hi, 2 * np.arange(m + 1), band, c, c1, c2)
     expected = reference.newton_system(x, mass, y, w, fixed, ROOT)
     for got, wanted in zip((c, c1, c2), expected):
         np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-13 * np.abs(wanted).max())
     dense = reference.from_lower_band(band)
     np.testing.assert_allclose(dense, expected[3], rtol=1e-10, atol=1e-13 * np.abs(dense).max())
+    free = np.arange(m) % 3 == 1
+    column = np.concatenate([[0], np.cumsum(1 + free)])
+    few = np.empty((column[-1], column[-1]))
+    line.newton_system(x, mass, y, np.log(w), fixed, ROOT, lo, hi, column, few, c, c1, c2)
+    kept = np.flatnonzero(np.stack([np.ones(m, bool), free], axis=1).ravel())
+    np.testing.assert_allclose(reference.from_lower_band(few), dense[np.ix_(kept, kept)], rtol=1e-13)
 
 
 def test_newton_gradient_is_the_derivative_of_the_objective():
@@ -130,7 +136,7 @@ def test_newton_gradient_is_the_derivative_of_the_objective():
     y, w = np.linspace(-2.5, 2.5, 6), np.full(6, 1 / 6)
     lo, hi, fixed = np.zeros(60, np.int64), np.full(60, 6), np.full(60, -np.inf)
     band, c, c1, c2 = np.empty((12, 12)), np.empty(6), np.empty(6), np.empty(6)
-    line.newton_system(x, mass, y, np.log(w), fixed, ROOT, lo, hi, band, c, c1, c2)
+    line.newton_system(x, mass, y, np.log(w), fixed, ROOT, lo, hi, 2 * np.arange(7), band, c, c1, c2)
 
     def objective(points):
         return -mass @ np.log(reference.gauss_kernel(x, points, ROOT) @ w)

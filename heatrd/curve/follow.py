@@ -92,6 +92,7 @@ class Follower:
         self._here = problem.standard(epsilon)
         self._gridded = math.inf
         self._past: list[tuple[float, Nodes]] = []
+        self._nodes: Nodes
 
     @property
     def able(self) -> bool:
@@ -302,7 +303,8 @@ def _newton_system(measure: LineMeasure, y: FloatArray, nu: FloatArray, root: fl
     c, c1, c2 = np.empty(y.size), np.empty(y.size), np.empty(y.size)
     band = np.zeros((2 * y.size, 2 * int((high - low).max())))
     nothing = np.full(measure.x.size, -np.inf)
-    kernels.newton_system(measure.x, measure.mass, y, np.log(nu), nothing, root, low, high, band, c, c1, c2)
+    column = 2 * np.arange(y.size + 1)
+    kernels.newton_system(measure.x, measure.mass, y, np.log(nu), nothing, root, low, high, column, band, c, c1, c2)
     return _System(c, c1, c2, band)
 
 

@@ -196,10 +196,11 @@ def cell_suprema(coefficients, radius, unit, slack, bound, best, where):
 
 
 @jit
-def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
-    """Gradient moments and Gauss–Newton matrix of −∫ μ log Z in (log w_j, y_j/√ε), atoms interleaved.
+def newton_system(x, mass, y, logw, fixed, root, lo, hi, column, band, c, c1, c2):
+    """Gradient moments and Gauss–Newton matrix of −∫ μ log Z in log w_j and, of free atoms, y_j/√ε.
 
-    Fills c_j = c(y_j), c1_j = √ε c′(y_j), c2_j = ε c″(y_j) and the lower band of Σ_i μ_i v_i v_iᵀ scaled by
+    ``column[j]`` is the place of log w_j among the variables; that of y_j/√ε follows it where ``column[j + 1]`` is two
+    further. Fills c_j = c(y_j), c1_j = √ε c′(y_j), c2_j = ε c″(y_j) and the lower band of Σ_i μ_i v_i v_iᵀ scaled by
     1/√(w_j w_l), with v_i = (p_ij, p_ij g_ij), p_ij the posterior weights; ``fixed`` is the log-potential of everything
     that is not a variable (−inf: nothing).
     """
@@ -214,8 +215,7 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
         widest = max(widest, hi[i] - lo[i])
     p = np.empty(widest)
     g = np.empty(widest)
-    v0 = np.empty(widest)
-    v1 = np.empty(widest)
+    v = np.empty(2 * widest)
     half = np.empty(m)
     for j in range(m):
         half[j] = np.exp(-0.5 * logw[j])
@@ -233,31 +233,30 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, band, c, c1, c2):
             total += p[j]
         for j in range(b - a):
             p[j] /= total
-            q = mass[i] * p[j]
             h = half[a + j]
-            c[a + j] += q * h * h
-            c1[a + j] += q * g[j] * h * h
-            c2[a + j] += q * (g[j] * g[j] - 1) * h * h
-            v0[j] = p[j] * h
-            v1[j] = v0[j] * g[j]
+            q = mass[i] * p[j] * h * h
+            c[a + j] += q
+            c1[a + j] += q * g[j]
+            c2[a + j] += q * (g[j] * g[j] - 1)
         first, last = 0, b - a  # the matrix need not be exact: outer nodes of posterior weight below 1e-10 are left out
         while first < last and p[first] < 1e-10:
             first += 1
         while last > first and p[last - 1] < 1e-10:
             last -= 1
+        if first == last:
+            continue
+        begin = column[a + first]
+        size = column[a + last] - begin
         for j in range(first, last):
-            s0 = mass[i] * v0[j]
-            s1 = mass[i] * v1[j]
-            column = 2 * (a + j)
-            band[column, 0] += s0 * v0[j]
-            band[column, 1] += s0 * v1[j]
-            band[column + 1, 0] += s1 * v1[j]
-            for l in range(j + 1, last):
-                d = 2 * (l - j)
-                band[column, d] += s0 * v0[l]
-                band[column, d + 1] += s0 * v1[l]
-                band[column + 1, d - 1] += s1 * v0[l]
-                band[column + 1, d] += s1 * v1[l]
+            k = column[a + j] - begin
+            v[k] = p[j] * half[a + j]
+            if column[a + j + 1] - column[a + j] == 2:
+                v[k + 1] = v[k] * g[j]
+        for k in range(size):
+            t = mass[i] * v[k]
+            row = band[begin + k]
+            for l in range(size - k):
+                row[l] += t * v[k + l]
 
 
 @jit

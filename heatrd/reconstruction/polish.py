@@ -31,7 +31,6 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _REACH = 8.5
-_FROZEN = 1e12
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +40,7 @@ class _State:
     c: FloatArray
     c1: FloatArray
     c2: FloatArray
+    column: NDArray[np.int64]  # of each log-weight among the variables; a free position follows its weight
     band: FloatArray
 
 
@@ -51,38 +51,44 @@ def _evaluate(
     nu: FloatArray,
     fixed: FloatArray,
     root: float,
+    free: BoolArray,
     beyond: Beyond | None,
 ) -> _State:
     lo, hi = kernels.windows(x, y, root, _REACH)
     m = y.size
-    band = np.zeros((2 * m, 2 * int((hi - lo).max())))
+    column = np.concatenate([[0], np.cumsum(1 + free)])
+    band = np.zeros((int(column[-1]), int((column[hi] - column[lo]).max())))
     c, c1, c2 = np.empty(m), np.empty(m), np.empty(m)
-    kernels.newton_system(x, mass, y, np.log(nu), fixed, root, lo, hi, band, c, c1, c2)
+    kernels.newton_system(x, mass, y, np.log(nu), fixed, root, lo, hi, column, band, c, c1, c2)
     if beyond is None:
-        return _State(y, nu, c, c1, c2, band)
+        return _State(y, nu, c, c1, c2, column[:-1], band)
     more = beyond.at(y, root)
-    return _State(y, nu, c + more[0], c1 + more[1], c2 + more[2], band)
+    return _State(y, nu, c + more[0], c1 + more[1], c2 + more[2], column[:-1], band)
 
 
 def _factor(state: _State, slack: FloatArray, free: BoolArray, damping: float) -> FloatArray | None:
-    band = state.band.copy()
-    band[0::2, 0] += slack
-    band[1::2, 0] += np.where(free, np.maximum(-state.c2, 0.0) + damping, _FROZEN)
-    band[0::2, 1] += np.where(free, -state.c1, 0.0)
+    band, weight = state.band.copy(), state.column
+    band[weight, 0] += slack
+    if free.any():
+        position = weight[free] + 1
+        band[position, 0] += np.maximum(-state.c2[free], 0.0) + damping
+        band[weight[free], 1] -= state.c1[free]
     return band if kernels.band_cholesky(band) else None
 
 
 def _direction(
     state: _State, factor: FloatArray, slack: FloatArray, free: BoolArray, tau: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    root_nu = np.sqrt(state.nu)
-    right = np.empty(2 * state.y.size)
-    right[0::2] = root_nu * (state.c - 1 + tau / state.nu)
-    right[1::2] = np.where(free, root_nu * state.c1, 0.0)
+    root_nu, weight = np.sqrt(state.nu), state.column
+    right = np.empty(factor.shape[0])
+    right[weight] = root_nu * (state.c - 1 + tau / state.nu)
+    right[weight[free] + 1] = (root_nu * state.c1)[free]
     kernels.band_solve(factor, right)
-    dnu = root_nu * right[0::2]
+    dnu = root_nu * right[weight]
     ds = (tau - state.nu * slack - slack * dnu) / state.nu
-    return dnu, np.where(free, right[1::2] / root_nu, 0.0), ds
+    deta = np.zeros(state.y.size)
+    deta[free] = right[weight[free] + 1] / root_nu[free]
+    return dnu, deta, ds
 
 
 def polish(
@@ -117,7 +123,7 @@ def polish(
     root = math.sqrt(epsilon)
     fixed = np.full(x.size, -np.inf) if background is None else background
     free, envelope = nodes.free, nodes.envelope
-    state = _evaluate(x, mass, nodes.y, nodes.nu, fixed, root, beyond)
+    state = _evaluate(x, mass, nodes.y, nodes.nu, fixed, root, free, beyond)
     slack = np.maximum(1 - state.c, slack_start)
     damping = 1e-9
     best = Nodes(nodes.y, nodes.nu, envelope, slack, free)
@@ -149,5 +155,5 @@ def polish(
         if np.any(np.diff(y) <= 0):
             order = np.argsort(y, kind="stable")
             y, nu, slack, envelope, free = y[order], nu[order], slack[order], envelope[order], free[order]
-        state = _evaluate(x, mass, y, nu, fixed, root, beyond)
+        state = _evaluate(x, mass, y, nu, fixed, root, free, beyond)
     return best
