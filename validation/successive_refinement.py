@@ -86,14 +86,16 @@ def outside(name: str, source: Any, epsilon: float, paths: int) -> dict[str, Any
 
 
 def run(smoke: bool = False) -> list[dict[str, Any]]:
-    """Three sources inside, two outside (smoke: one each)."""
+    """Three sources inside, three outside (smoke: one each)."""
     paths = 20_000 if smoke else 100_000
     mixture = sources.GaussianMixture([0.3, 0.4, 0.3], [-2.0, 0.0, 2.5], [0.5, 0.6, 1.0])
     within = [("three-component mixture", mixture, 0.45)]
     if not smoke:
         within.append(("Gaussian in the plane", sources.Gaussian([0, 0], [[1.0, 0.4], [0.4, 0.7]]), 0.4))
         within.append(("noisy ring", sources.NoisySphere(2, noise=0.4), 0.15))
-    beyond = [("uniform", sources.Uniform(), 0.2)] + ([] if smoke else [("Laplacian", sources.Laplace(), 0.5)])
+    beyond = [("uniform", sources.Uniform(), 0.2)] + (
+        [] if smoke else [("exponential", sources.Exponential(), 0.5), ("disc in the plane", sources.Disc(), 0.15)]
+    )
     return [*(inside(*case, paths) for case in within), *(outside(*case, paths // 4) for case in beyond)]
 
 

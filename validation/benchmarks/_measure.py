@@ -27,9 +27,9 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def repeated(work: Callable[[], Any], first: float | None = None) -> Summary:
-    """Times of five calls below half a second, three up to twenty, otherwise one; ``first`` counts as a call."""
+    """Times of five calls below 0.2 s, three up to ten, otherwise one; ``first`` counts as a call."""
     times = [timed(work)[0] if first is None else first]
-    calls = 5 if times[0] < 0.5 else 3 if times[0] < 20 else 1
+    calls = 5 if times[0] < 0.2 else 3 if times[0] < 10 else 1
     times += [timed(work)[0] for _ in range(calls - 1)]
     return {"median": statistics.median(times), "low": min(times), "high": max(times), "runs": len(times)}
 

@@ -60,12 +60,12 @@ def dimension(smoke: bool) -> Iterator[dict[str, Any]]:
     yield curve(
         "heatrd, product of Laplacians",
         "dimension",
-        dims[: 2 if smoke else 4],
+        dims[: 2 if smoke else 3],
         lambda d: lambda: heatrd.solve(sources.Product(parts[:d]), epsilon=0.3, tol=1e-6),
     )
-    clouds = {d: np.random.default_rng(d).random((200, d)) for d in (1, 2, 3)}
+    clouds = {d: np.random.default_rng(d).random((100, d)) for d in (1, 2, 3)}
     yield curve(
-        "heatrd, 200 points in a cube",
+        "heatrd, 100 points in a cube",
         "dimension",
         (1, 2) if smoke else (1, 2, 3),
         lambda d: lambda: heatrd.solve(heatrd.from_samples(clouds[d]), epsilon=0.05, tol=1e-4),
@@ -74,7 +74,7 @@ def dimension(smoke: bool) -> Iterator[dict[str, Any]]:
 
 def cells(smoke: bool) -> Iterator[dict[str, Any]]:
     """Sinkhorn and the backward heat equation against the number of grid cells."""
-    sides = (16, 24) if smoke else (64, 128, 256)
+    sides = (16, 24) if smoke else (64, 128, 192)
     small = (16, 24) if smoke else (24, 32, 48)
     yield curve("heatrd.sinkhorn", "grid cells", [n * n for n in sides], lambda m: _transport(entropic.ours, m))
     for label, method, sizes in (
