@@ -194,3 +194,11 @@ def gaussian_sum(x, a, y):
     k = a * np.exp(-0.5 * (z**2).sum(axis=2))
     outer = z[:, :, :, None] * z[:, :, None, :] - np.eye(x.shape[1])
     return k.sum(axis=1), np.einsum("ni,nik->nk", k, z), np.einsum("ni,nikl->nkl", k, outer)
+
+
+def posterior(x, y, w):
+    """log Z (n,), P (n, m) and x_i − y_j (n, m, d) of weighted atoms under the unit Gaussian kernel."""
+    xi = x[:, None, :] - y
+    terms = w * np.exp(-0.5 * (xi**2).sum(axis=2))
+    z = terms.sum(axis=1)
+    return np.log(z), terms / z[:, None], xi

@@ -179,3 +179,19 @@ def test_points_of_a_high_dimensional_law_cannot_be_listed():
         certify_radii(Ball(3), np.array([-1.0]), np.ones(1), 0.1)
     with pytest.raises(InvalidInput, match="positive"):
         reconstruct(Ball(3), 0.0)
+
+
+@pytest.mark.parametrize("source", [Disc(), NoisySphere(3), Ball(10), IsotropicLaplace(2), IsotropicT(2)])
+@pytest.mark.parametrize("epsilon", [0.02, 0.5, 10.0])
+def test_the_second_quadrature_of_the_radius_is_another(source, epsilon):
+    problem = certificate_radial.radial_problem(source, epsilon)
+    assert problem.finer is not None
+    assert len(problem.finer[0]) > len(problem.r)
+
+
+def test_a_sphere_far_away_proves_nothing_wrong():
+    source = Disc()
+    far = certify_radii(source, np.array([50.0]), np.ones(1), 0.001)
+    good = certify_radii(source, np.linspace(0.02, 1.0, 50), np.linspace(0.02, 1.0, 50), 0.001, repair=False)
+    assert far.lagrangian > 1e5
+    assert far.lagrangian_lower <= good.lagrangian

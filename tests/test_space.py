@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 import heatrd
-from heatrd.certificate.space import certify_law, check_nodes, space_problem
-from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound
+from heatrd.certificate.space import Measured, certify_law, check_nodes, space_problem
+from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput, TooLarge
+from heatrd.kernels import space as kernels
 from heatrd.laws import as_law
-from heatrd.quadrature.tiles import Field, make_tiles, posterior
+from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, posterior
 from heatrd.reconstruction import product, radial, space
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
-from heatrd.reconstruction.space_polish import polish, tile_state
+from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Atoms, Box, Disc, GaussianMixture, NoisySphere, Polygon, TwoMoons
 
 
@@ -57,6 +58,56 @@ def test_posterior_matches_logsumexp(d):
         np.testing.assert_allclose(z, log_z[rows], rtol=0, atol=1e-12)
         np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
         assert p.shape == (rows.stop - rows.start, len(near))
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_fast_transform_stays_within_its_bound(d):
+    x, a = cloud(13, 400, d)
+    tiles = make_tiles(x, a)
+    field = Field(tiles, np.log(tiles.weights))
+    axes = [np.linspace(-4, 3, 9), np.linspace(-5, 6, 11), np.linspace(-2, 4, 7)][:d]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, d)
+    exact = reference.gaussian_sum(x, a, grid)[0].reshape([len(t) for t in axes])
+    errors = []
+    for drop in (1e-4, 1e-8, 1e-13):
+        values, bound = field.on_grid(axes, drop)
+        errors.append(np.abs(values - exact).max())
+        assert errors[-1] <= bound + 1e-13 * exact.max()
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_posterior_kernels_match_their_twins():
+    x, mu = cloud(14, 90, 2)
+    y, w = cloud(15, 12, 2)
+    tiles, log_w = make_tiles(x, mu), np.log(w)
+    pointer, near = near_atoms(tiles, y, log_w)
+    where = tiles.starts, y, log_w, pointer, near
+    log_z, p, xi = reference.posterior(tiles.points, y, w)
+    out = np.empty(tiles.size)
+    kernels.posterior_sum(tiles.points, *where, out)
+    np.testing.assert_allclose(out, log_z, atol=1e-12)
+    a, b = cloud(16, 12, 2)[::-1]
+    kernels.posterior_tilt(tiles.points, *where, a, b, out)
+    np.testing.assert_allclose(out, (p * (a + (xi * b).sum(axis=2))).sum(axis=1), rtol=1e-10)
+    c, gradient = np.zeros(12), np.zeros((12, 2))
+    kernels.posterior_moments(tiles.points, tiles.weights, *where, 38.0, out, c, gradient)
+    np.testing.assert_allclose(c, tiles.weights @ p / w, rtol=1e-11)
+    np.testing.assert_allclose(gradient, np.einsum("i,ij,ijk->jk", tiles.weights, p, xi) / w[:, None], atol=1e-11)
+    gram, second = np.zeros((36, 36)), np.zeros((12, 2, 2))
+    kernels.posterior_gram(tiles.points, tiles.weights, *where, 38.0, 3, gram, second)
+    g = (np.concatenate([p[:, :, None], p[:, :, None] * xi], axis=2) / np.sqrt(w)[:, None]).reshape(len(x), -1)
+    np.testing.assert_allclose(gram, np.tril((g * tiles.weights[:, None]).T @ g), atol=1e-11)
+    moments = np.einsum("i,ij,ijk,ijl->jkl", tiles.weights, p, xi, xi) / w[:, None, None]
+    np.testing.assert_allclose(second, np.triu(np.ones((2, 2))) * moments, atol=1e-11)
+
+
+def test_another_field_on_the_cells_of_a_scan():
+    x, a = cloud(17, 200, 2, spread=6.0)
+    tiles = make_tiles(x, a / a.max())
+    field = Field(tiles, np.log(tiles.weights))
+    result = scan(field, 1e-9, floor=0.0)
+    some = np.flatnonzero(np.arange(len(result.values)) % 3 == 1)
+    np.testing.assert_allclose(values_on(field, result, some, 1e-9), result.values[some], atol=1e-10)
 
 
 def test_interpolation_error_bounds_the_true_error():
@@ -238,6 +289,40 @@ def test_certificate_of_a_bad_law_still_encloses_the_truth():
         assert certificate.lagrangian_lower <= exact <= certificate.lagrangian
     assert repaired.gap < plain.gap
     assert plain.gap == pytest.approx(plain.log_sup + plain.discretisation, rel=1e-3)
+
+
+@pytest.mark.parametrize("repair", [False, True])
+def test_a_law_far_away_proves_nothing_wrong(repair):
+    """c beyond the range of floating point: its bound must not be cut short."""
+    source = Polygon()
+    certificate = certify_law(source, as_law([[30.0, 30.0]]), 0.1, accuracy=1e-6, repair=repair)
+    good = certify_law(source, as_law(source.nodes(0.3, 0.0)[0]), 0.1, accuracy=1e-6, repair=False)
+    assert certificate.lagrangian > 5e3
+    assert certificate.lagrangian_lower <= good.lagrangian
+
+
+def test_tilted_dual_is_nearer_than_the_law():
+    """Atoms a little off their places: the law's own c misses by the shift, the tilted one by its square."""
+    rng = np.random.default_rng(3)
+    problem = space_problem(Polygon(), 0.25)
+    best, _ = space.reconstruct(Polygon(), 0.25)
+    atoms = problem.scaled(best.law.points) + 1e-5 * rng.standard_normal(best.law.points.shape)
+    weights = best.law.weights * (1 + 1e-5 * rng.standard_normal(best.law.size))
+    plain = check_nodes(problem.tiles, atoms, weights, 1e-12)
+    tilt = dual_tilt(problem.tiles, atoms, weights / weights.sum(), 1e-9)
+    tilted = check_nodes(problem.tiles, atoms, weights, 1e-12, tilt=tilt)
+    assert tilted.gap < 0.05 * plain.gap
+    assert plain.lower <= tilted.lower <= best.lagrangian
+
+
+def test_cap_costs_what_it_may():
+    x, mu = cloud(18, 500, 2, spread=2.0)
+    tiles = make_tiles(x, mu / mu.sum())
+    measured = Measured(tiles, None, np.zeros((1, 2)), np.zeros(1), 1e-9)
+    before = measured.supremum().log
+    measured.cap(0.1)
+    assert 0.05 < measured.integrals(measured.log_s)[0] <= 0.1
+    assert measured.supremum().log < before
 
 
 def test_zero_rate_and_warm_start():

@@ -23,7 +23,7 @@ from heatrd.certificate.space import Measured, NodalCheck, Supremum, best_dual
 from heatrd.certificate.supremum import Scan, chebyshev_points, degrees, upper_bound
 from heatrd.errors import InvalidInput
 from heatrd.kernels.space import chebyshev_table, radial_log_kernel
-from heatrd.quadrature.tiles import make_tiles
+from heatrd.quadrature.tiles import LOG_HUGE, make_tiles
 from heatrd.sources import RadialSource
 from heatrd.sources._bessel import bessel_ratio, log_damped_average
 from heatrd.sources.radial import sphere_rule
@@ -33,6 +33,7 @@ __all__ = ["RadialLaw", "RadialProblem", "certify_radii", "log_kernel", "radial_
 FloatArray = NDArray[np.float64]
 
 _REACH = 13.0
+_WIDEST = 600.0  # √ε between the innermost and the outermost radius
 _TABLE_ORDER, _TABLE_WIDTH, _TABLE_PANELS = 14, 0.2, 100  # up to t = e^20
 _ENUMERABLE = 1_000_000
 
@@ -167,14 +168,26 @@ class RadialProblem:
 def radial_problem(source: RadialSource, epsilon: float, *, width: float = 2.4, mass: float = 1e-13) -> RadialProblem:
     """Discretise the radius on panels of ``width``·√ε, and once more on narrower ones."""
     root = float(np.sqrt(epsilon))
-    both = []
-    for factor in (1.0, 0.8):
-        r, w, lost, energy = source.radial_nodes(factor * width * root, mass)
-        keep = w > 1e-20 * w.max()
-        both.append((r[keep] / root, w[keep] / w[keep].sum(), lost + float(w[~keep].sum()), energy))
-    (r, w, lost, energy), finer = both[0], both[1]
-    single = len(r) == 1
-    return RadialProblem(source.dim, float(epsilon), r, w, None if single else finer[:2], lost, energy)
+    r, w, lost, energy = _scaled_nodes(source, width * root, mass, root)
+    while r.max() - r.min() > _WIDEST and mass < 1e-4:  # a heavier cut enters the bounds
+        mass *= 3.0
+        r, w, lost, energy = _scaled_nodes(source, width * root, mass, root)
+    finer, factor = None, 0.8
+    while len(r) > 1:  # panels come in whole numbers: refine until there are more of them
+        finer = _scaled_nodes(source, factor * width * root, mass, root)[:2]
+        if len(finer[0]) > len(r):
+            break
+        factor *= 0.7
+    return RadialProblem(source.dim, float(epsilon), r, w, finer, lost, energy)
+
+
+def _scaled_nodes(
+    source: RadialSource, spacing: float, mass: float, root: float
+) -> tuple[FloatArray, FloatArray, float, float]:
+    """Radii in units of ``root``, masses, tail mass and tail energy."""
+    r, w, lost, energy = source.radial_nodes(spacing, mass)
+    keep = w > 1e-20 * w.max()
+    return r[keep] / root, w[keep] / w[keep].sum(), lost + float(w[~keep].sum()), energy
 
 
 class _RadialMeasured(Measured):
@@ -195,7 +208,7 @@ class _RadialMeasured(Measured):
         step = max(1, 2_000_000 // t.size)
         for i in range(0, len(s), step):
             part = s[i : i + step]
-            out[i : i + step] = np.exp(np.minimum(log_a, 600.0)) @ np.exp(log_kernel(self.dim, t.points[:, 0], part))
+            out[i : i + step] = np.exp(np.minimum(log_a, LOG_HUGE)) @ np.exp(log_kernel(self.dim, t.points[:, 0], part))
         return out
 
     def supremum(self) -> Supremum:
@@ -215,12 +228,13 @@ class _RadialMeasured(Measured):
         where = np.abs(np.concatenate([points, maxima]))
         logs = np.log(np.maximum(np.concatenate([high, 1 + excess]), 1.0))
         keep = logs > 0
-        return Supremum(float(np.log(top)), maxima[:, None], excess, self._origin(where[keep])[:, None], logs[keep])
+        log = max(float(np.log(top)), self.beyond_range())
+        return Supremum(log, maxima[:, None], excess, self._origin(where[keep])[:, None], logs[keep])
 
     def _origin(self, s: FloatArray) -> FloatArray:
         """Mean radius of the mass that makes up c(s): in high dimension far from s itself."""
         t = self.all[0]
-        log_a = np.minimum(np.log(t.weights) - self.log_z[0] - self.log_s[0], 600.0)
+        log_a = np.minimum(np.log(t.weights) - self.log_z[0] - self.log_s[0], LOG_HUGE)
         k = np.exp(log_a[:, None] + log_kernel(self.dim, t.points[:, 0], s))
         return np.asarray((t.points[:, 0] @ k) / np.maximum(k.sum(axis=0), 1e-300))
 

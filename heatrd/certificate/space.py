@@ -20,13 +20,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.supremum import Scan, scan, upper_bound
+from heatrd.certificate.supremum import Scan, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput
+from heatrd.kernels.space import posterior_sum, posterior_tilt
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import SpaceNodes, space_nodes
-from heatrd.quadrature.tiles import Field, Tiles, make_tiles, posterior, squared_distances
+from heatrd.quadrature.tiles import LOG_HUGE, Field, Tiles, make_tiles, near_atoms, posterior, squared_distances
 from heatrd.sources import Source
 
 __all__ = [
@@ -35,16 +37,19 @@ __all__ = [
     "SpaceProblem",
     "Supremum",
     "best_dual",
+    "capped_supremum",
     "certify_law",
     "check_nodes",
     "space_problem",
 ]
 
 FloatArray = NDArray[np.float64]
+Tilt = tuple[FloatArray, FloatArray]  # a (m,), b (m, d): Z̃ = Σ_j w_j (1 + a_j + b_j·∇) k
 
 SPACING = {2: 0.3, 3: 0.42}  # of √ε: as fine as the default tolerance needs
 FINER = 0.85
 TAIL_MASS = {2: 1e-13, 3: 1e-9}
+TILT_FLOOR = 0.25  # a tilt may lower Z to this share, not to zero
 _POWER, _WIDTH, _PASSES = 4, 1.5, 6
 
 
@@ -97,8 +102,8 @@ def space_problem(source: Source, epsilon: float, *, spacing: float | None = Non
 def log_kernel_sum(tiles: Tiles, atoms: FloatArray, log_weights: FloatArray) -> FloatArray:
     """log Z at the tiles' points."""
     out = np.empty(tiles.size)
-    for rows, _, _, log_z in posterior(tiles, atoms, log_weights):
-        out[rows] = log_z
+    pointer, near = near_atoms(tiles, atoms, log_weights)
+    posterior_sum(tiles.points, tiles.starts, atoms, log_weights, pointer, near, out)
     return out
 
 
@@ -228,6 +233,7 @@ class Measured:
     ) -> None:
         self.all = [tiles] if finer is None else [tiles, finer]
         self.accuracy = accuracy
+        self.atoms, self.log_w = atoms, log_w
         self.log_z = [log_kernel_sum(t, atoms, log_w) for t in self.all]
         self.log_s = [np.zeros(t.size) for t in self.all]
 
@@ -239,8 +245,33 @@ class Measured:
     def multiply(self, patch: _Patch) -> None:
         self.log_s = [s + patch.log(t) for s, t in zip(self.log_s, self.all)]
 
+    def tilt(self, tilt: Tilt) -> None:
+        """Take the dual point 1/Z̃ in place of 1/Z."""
+        self.log_s = []
+        for t in self.all:
+            r = np.empty(t.size)
+            pointer, near = near_atoms(t, self.atoms, self.log_w)
+            posterior_tilt(t.points, t.starts, self.atoms, self.log_w, pointer, near, *tilt, r)
+            self.log_s.append(np.log(np.maximum(1 + r, TILT_FLOOR)))
+
+    def cap(self, loss: float) -> None:
+        """Keep α = 1/(Z s) below the level at which this costs ``loss``: far out c then falls off with μ."""
+        t, log_alpha = self.all[0], -self.log_z[0] - self.log_s[0]
+        order = np.argsort(-log_alpha)
+        values, mass = log_alpha[order], np.cumsum(t.weights[order])
+        cost = np.cumsum(t.weights[order] * values) - mass * values
+        level = values[max(int(np.searchsorted(cost, loss)) - 1, 0)]
+        self.log_s = [s + np.maximum(-z - s - level, 0.0) for s, z in zip(self.log_s, self.log_z)]
+
     def fields(self) -> list[Field]:
         return [Field(t, np.log(t.weights) - z - s) for t, z, s in zip(self.all, self.log_z, self.log_s)]
+
+    def beyond_range(self) -> float:
+        """Bound of log sup c by log Σ a_i, a_i = μ_i/(Z s)(x_i), where an a_i is too large to be summed; else −∞."""
+        log_a = [np.log(t.weights) - z - s for t, z, s in zip(self.all, self.log_z, self.log_s)]
+        if max(float(a.max()) for a in log_a) < LOG_HUGE:
+            return -np.inf
+        return max(float(special.logsumexp(a)) for a in log_a)
 
     def supremum(self) -> Supremum:
         """Prove a bound of sup c, and list where c is high."""
@@ -252,13 +283,13 @@ class Measured:
         points = [result.points(int(cell)) for cell in high]
         values = result.values[high].ravel()
         if len(fields) > 1 and len(high):
-            other = np.concatenate([fields[1].on_grid(result.axes(int(cell)))[0].ravel() for cell in high])
+            other = values_on(fields[1], result, high, self.accuracy).ravel()
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
         maxima, excess = _local_maxima(fields[0], result)
         where = np.concatenate([*points, maxima])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
-        return Supremum(float(np.log(top)), maxima, excess, where, logs)
+        return Supremum(max(float(np.log(top)), self.beyond_range()), maxima, excess, where, logs)
 
 
 def check_nodes(
@@ -269,39 +300,52 @@ def check_nodes(
     *,
     repair: bool = True,
     finer: Tiles | None = None,
+    tilt: Tilt | None = None,
 ) -> NodalCheck:
     """Evaluate F and the proved supremum of c, then repair the dual where that helps."""
-    return best_dual(Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy), repair=repair)
+    measured = Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy)
+    return best_dual(measured, repair=repair, tilt=tilt)
 
 
-def best_dual(measured: Measured, *, repair: bool = True) -> NodalCheck:
-    """Try duals 1/(Z s) with s multiplied up patch by patch; return the bounds of the best."""
+def capped_supremum(tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float) -> Supremum:
+    """Sup and maxima of c after the cheap part of the repair: a cap that costs ``loss``. What is left needs atoms."""
+    measured = Measured(tiles, None, atoms, np.log(weights / weights.sum()), accuracy)
+    measured.cap(loss)
+    return measured.supremum()
+
+
+def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = None) -> NodalCheck:
+    """Try duals 1/(Z s): the tilted one where given, then s multiplied up patch by patch; the bounds of the best."""
     accuracy = measured.accuracy
     objective, difference = measured.integrals([-z for z in measured.log_z])
     first = current = measured.supremum()
-    best, best_sup, best_loss, best_difference = first.log, first.log, 0.0, 0.0
-    for _ in range(_PASSES if repair and first.log > accuracy else 0):
-        patch = _patch(current.points, current.values, 0.25 * accuracy)
-        if patch is None:
-            break
-        measured.multiply(patch)
+    best = (first.log, first.log, 0.0, 0.0)  # total, its parts: log sup, loss, difference
+    for step in range(_PASSES if repair and first.log > accuracy else 0):
+        if step == 0:
+            if tilt is not None:
+                measured.tilt(tilt)
+            measured.cap(accuracy)
+        else:
+            patch = _patch(current.points, current.values, 0.25 * accuracy)
+            if patch is None:
+                break
+            measured.multiply(patch)
         loss, change = measured.integrals(measured.log_s)
-        if loss > best:
+        if loss > best[0]:
             break
         current = measured.supremum()
-        if loss + current.log + change < best:
-            best, best_sup, best_loss, best_difference = loss + current.log + change, current.log, loss, change
+        best = min(best, (loss + current.log + change, current.log, loss, change))
         if current.log <= accuracy:
             break
     return NodalCheck(
         objective,
-        objective - best,
+        objective - best[0],
         first.log,
         first.maxima,
         first.excess,
-        best_sup,
-        best_loss,
-        difference + best_difference,
+        best[1],
+        best[2],
+        difference + best[3],
     )
 
 

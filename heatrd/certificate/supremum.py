@@ -29,12 +29,14 @@ from scipy.special import comb
 
 from heatrd.quadrature.tiles import Field
 
-__all__ = ["Scan", "chebyshev_points", "degrees", "interpolation_error", "scan", "upper_bound"]
+__all__ = ["Scan", "chebyshev_points", "degrees", "interpolation_error", "scan", "upper_bound", "values_on"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 
 _PIECES = 4  # subcells per axis of a side-2 cell
 _LEVELS = 24
+_BLOCK = {1: 64, 2: 16, 3: 6}  # cells a side evaluated together
 
 
 @lru_cache(maxsize=256)
@@ -161,7 +163,7 @@ class Scan:
     values : (C, n, …, n) array
         c at the Chebyshev points.
     skipped : float
-        Proved bound of c over the cells left out, and outside the box.
+        Proved bound of c over the cells left out, and outside the box (or c is larger elsewhere).
     dropped : float
         Proved bound of what the values leave out.
     """
@@ -199,43 +201,75 @@ def degrees(accuracy: float, dim: int) -> tuple[int, int, float]:
 
 
 def scan(field: Field, accuracy: float, floor: float = 0.5) -> Scan:
-    """Evaluate c on all cells of the box of its points that could reach ``floor``.
+    """Evaluate c block by block on the cells of the box of its points; keep the cells that could reach ``floor``.
 
-    Outside the hull of the points c only decreases under projection to it, so the box is enough.
+    Outside the hull of the points c only decreases under projection to it, so the box is enough. A cell is left out
+    where Λ^d times its largest value, or the tiles' masses alone, prove that c stays below ``floor`` there.
     """
     low, high = field.tiles.low.min(axis=0), field.tiles.high.max(axis=0)
-    dim = len(low)
-    n, _, _ = degrees(accuracy, dim)
+    dim, half = len(low), 1.0
+    n, _, error = degrees(accuracy, dim)
     count = np.maximum(1, np.ceil((high - low) / 2.0)).astype(int)
     start = 0.5 * (low + high) - count
-    half = 1.0
-    centres, values, skipped, dropped = [], [], 0.0, 0.0
-    drop = 1e-3 * accuracy
-    for cell in product(*(range(c) for c in count)):
-        centre = start + 2.0 * np.array(cell) + 1.0
-        bound = field.bound(centre - half, centre + half)
+    block = _BLOCK.get(dim, 1)
+    largest = _lebesgue(n) ** dim
+    centres, values, skipped, dropped = [np.zeros((0, dim))], [np.zeros((0,) + (n,) * dim)], 0.0, 0.0
+    for corner in product(*(range(0, int(c), block) for c in count)):
+        size = np.minimum(block, count - corner)
+        origin = start + 2.0 * np.array(corner)
+        bound = field.bound(origin, origin + 2.0 * size)
         if bound < floor:
             skipped = max(skipped, bound)
             continue
-        v, lost = field.on_grid([z + half * chebyshev_points(n) for z in centre], drop)
-        centres.append(centre)
-        values.append(v)
+        middles = [a + 2.0 * np.arange(k) + 1.0 for a, k in zip(origin, size)]
+        v, lost = field.on_grid([(m[:, None] + half * chebyshev_points(n)).ravel() for m in middles], 1e-3 * accuracy)
+        v = _into_cells(v, size, n)
+        tops = largest * (v.reshape(len(v), -1).max(axis=1) + lost) / (1 - error)
+        keep = tops >= floor
+        skipped = max(skipped, float(tops[~keep].max(initial=0.0)))
         dropped = max(dropped, lost)
-    shape = (0,) + (n,) * dim
-    return Scan(
-        np.array(centres).reshape(-1, dim), half, np.array(values) if values else np.zeros(shape), skipped, dropped
-    )
+        centres.append(np.stack([g.ravel() for g in np.meshgrid(*middles, indexing="ij")], axis=1)[keep])
+        values.append(v[keep])
+    return Scan(np.concatenate(centres), half, np.concatenate(values), skipped, dropped)
+
+
+def values_on(field: Field, result: Scan, cells: IntArray, accuracy: float) -> FloatArray:
+    """Another c on some cells of a scan, (C, n, …, n): neighbouring cells are evaluated together."""
+    dim, n = result.centres.shape[1], result.count
+    out = np.empty((len(cells),) + (n,) * dim)
+    centres = result.centres[cells]
+    place = np.round((centres - centres.min(axis=0)) / 2.0).astype(int)
+    block = place // _BLOCK.get(dim, 1)
+    for each in np.unique(block, axis=0):
+        mine = np.flatnonzero((block == each).all(axis=1))
+        first, last = place[mine].min(axis=0), place[mine].max(axis=0)
+        origin = centres[mine[0]] - 2.0 * place[mine[0]]
+        size = last - first + 1
+        axes = [
+            (o + 2.0 * np.arange(a, b + 1)[:, None] + result.half * chebyshev_points(n)).ravel()
+            for o, a, b in zip(origin, first, last)
+        ]
+        all_values = _into_cells(field.on_grid(axes, 1e-3 * accuracy)[0], size, n)
+        out[mine] = all_values[np.ravel_multi_index(tuple((place[mine] - first).T), tuple(size))]
+    return out
+
+
+def _into_cells(values: FloatArray, size: FloatArray, n: int) -> FloatArray:
+    """A grid of size·n points an axis → (cells, n, …, n)."""
+    dim = len(size)
+    split = values.reshape([m for k in size for m in (int(k), n)])
+    return split.transpose([*range(0, 2 * dim, 2), *range(1, 2 * dim, 2)]).reshape(-1, *(n,) * dim)
 
 
 def upper_bound(result: Scan, accuracy: float) -> float:
-    """Return a proved upper bound of sup c, within about ``accuracy`` of it."""
+    """Return a proved upper bound of sup c, within about ``accuracy`` of it (relative where c exceeds 1)."""
     dim = result.centres.shape[1]
     if not len(result.values):
         return result.skipped
     n = result.count
     _, m, error = degrees(accuracy, dim)
     best = float(result.values.max())
-    target = max(best, 1.0) + 0.5 * accuracy
+    target = max(best, 1.0) * (1 + 0.5 * accuracy)
     pieces = np.einsum("ab,pbn->pan", _to_bernstein(m), _resample(n, m))
     top = 0.0
     batch = max(1, 2_000_000 // m**dim // _PIECES**dim)
@@ -258,7 +292,7 @@ def upper_bound(result: Scan, accuracy: float) -> float:
         if not len(cells):
             break
         best = max(best, float(cells[corners].max()))
-        target = max(best, 1.0) + 0.5 * accuracy
+        target = max(best, 1.0) * (1 + 0.5 * accuracy)
         flat = cells.reshape(len(cells), -1).max(axis=1)
         if m > 3:
             flat = np.fmin(flat, _quadratic_bound(cells))

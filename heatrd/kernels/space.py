@@ -1,15 +1,26 @@
-"""Tables of a function of log(1 + t), evaluated by Clenshaw's recurrence: the spherically averaged kernel.
+"""Kernels of the problem in R^d and of the radial one.
 
-Panel p of a table holds Chebyshev coefficients on u ∈ [p h, (p + 1) h], u = log(1 + t).
+Posterior sums over atoms near a tile: P_ij = w_j k(x_i − y_j)/Z(x_i), units of √ε. Tables of a function of log(1 + t),
+evaluated by Clenshaw's recurrence, for the spherically averaged kernel: panel p of a table holds Chebyshev
+coefficients on u ∈ [p h, (p + 1) h], u = log(1 + t).
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from heatrd.kernels._jit import jit
 
-__all__ = ["chebyshev_table", "radial_log_kernel"]
+__all__ = [
+    "chebyshev_table",
+    "posterior_gram",
+    "posterior_moments",
+    "posterior_sum",
+    "posterior_tilt",
+    "radial_log_kernel",
+]
 
 
 @jit
@@ -45,3 +56,117 @@ def radial_log_kernel(r, s, reach, coefficients, width, out):
                 u = math.log1p(r[i] * s[j]) / width
                 panel = min(int(u), last)
                 out[i, j] = -0.5 * apart * apart + _clenshaw(coefficients, panel, 2.0 * (u - panel) - 1.0)
+
+
+@jit
+def _posterior_row(x, y, log_w, first, last, near, drop, index, p):
+    """Atoms near[first:last] with posterior above e^−drop of the largest at one x; their number and log Z(x)."""
+    top = -math.inf
+    for t in range(first, last):
+        j = near[t]
+        square = 0.0
+        for k in range(x.size):
+            square += (x[k] - y[j, k]) ** 2
+        p[t - first] = log_w[j] - 0.5 * square
+        top = max(top, p[t - first])
+    total = 0.0
+    count = 0
+    for t in range(first, last):
+        gap = p[t - first] - top
+        if gap > -drop:
+            p[count] = math.exp(gap)
+            total += p[count]
+            index[count] = near[t]
+            count += 1
+    for t in range(count):
+        p[t] /= total
+    return count, top + math.log(total)
+
+
+@jit
+def posterior_sum(x, starts, y, log_w, pointer, near, log_z):
+    """log Z at the nodes, tile by tile (as in `posterior_moments`)."""
+    index = np.empty(y.shape[0], np.int64)
+    p = np.empty(y.shape[0])
+    for t in range(starts.size - 1):
+        for i in range(starts[t], starts[t + 1]):
+            _, log_z[i] = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, 38.0, index, p)
+
+
+@jit
+def posterior_tilt(x, starts, y, log_w, pointer, near, a, b, out):
+    """Σ_j P_ij (a_j + b_j·(x_i − y_j)) at the nodes: the relative change of Z as w_j becomes w_j (1 + a_j + b_j·∇)."""
+    d = x.shape[1]
+    index = np.empty(y.shape[0], np.int64)
+    p = np.empty(y.shape[0])
+    for t in range(starts.size - 1):
+        for i in range(starts[t], starts[t + 1]):
+            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, 38.0, index, p)
+            total = 0.0
+            for k in range(count):
+                j = index[k]
+                term = a[j]
+                for q in range(d):
+                    term += b[j, q] * (x[i, q] - y[j, q])
+                total += p[k] * term
+            out[i] = total
+
+
+@jit
+def posterior_moments(x, mu, starts, y, log_w, pointer, near, drop, log_z, c, gradient):
+    """log Z at the nodes, and Σ_i μ_i P_ij (1, x_i − y_j)/w_j added to ``c`` (m,) and ``gradient`` (m, d).
+
+    Rows ``starts[t]:starts[t + 1]`` of ``x`` form tile t, which sees the atoms ``near[pointer[t]:pointer[t + 1]]``.
+    """
+    d = x.shape[1]
+    index = np.empty(y.shape[0], np.int64)
+    p = np.empty(y.shape[0])
+    for t in range(starts.size - 1):
+        for i in range(starts[t], starts[t + 1]):
+            count, log_z[i] = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
+            for a in range(count):
+                j = index[a]
+                v = mu[i] * p[a]
+                c[j] += v
+                for k in range(d):
+                    gradient[j, k] += v * (x[i, k] - y[j, k])
+    for j in range(y.shape[0]):
+        w = math.exp(log_w[j])
+        c[j] /= w
+        for k in range(d):
+            gradient[j, k] /= w
+
+
+@jit
+def posterior_gram(x, mu, starts, y, log_w, pointer, near, drop, size, gram, second):
+    """Σ_i g_i g_iᵀ, g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j, lower half of ``gram`` (m·size)²; size = 1 or 1 + d.
+
+    With size > 1, Σ_i μ_i P_ij (x_i − y_j)(x_i − y_j)ᵀ/w_j is added to ``second`` (m, d, d), upper half.
+    """
+    d = x.shape[1]
+    index = np.empty(y.shape[0], np.int64)
+    p = np.empty(y.shape[0])
+    g = np.empty(y.shape[0] * size)
+    where = np.empty(y.shape[0] * size, np.int64)
+    for t in range(starts.size - 1):
+        for i in range(starts[t], starts[t + 1]):
+            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
+            root = math.sqrt(mu[i])
+            for a in range(count):
+                j = index[a]
+                v = root * p[a] * math.exp(-0.5 * log_w[j])
+                g[a * size] = v
+                where[a * size] = j * size
+                for k in range(size - 1):
+                    g[a * size + 1 + k] = v * (x[i, k] - y[j, k])
+                    where[a * size + 1 + k] = j * size + 1 + k
+                if size > 1:
+                    share = mu[i] * p[a] * math.exp(-log_w[j])
+                    for k in range(d):
+                        for q in range(k, d):
+                            second[j, k, q] += share * (x[i, k] - y[j, k]) * (x[i, q] - y[j, q])
+            for a in range(count * size):
+                row = gram[where[a]]
+                v = g[a]
+                for b in range(a + 1):
+                    row[where[b]] += v * g[b]

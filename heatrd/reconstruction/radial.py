@@ -110,12 +110,11 @@ def _state(problem: RadialProblem, points: FloatArray, weights: FloatArray, seco
     g *= np.sqrt(problem.mu)[:, None, None]
     flat = g.reshape(len(problem.r), -1)
     hessian = flat.T @ flat
-    j = 2 * np.arange(m)
-    hessian[j, j] -= c - 1
-    hessian[j, j + 1] -= gradient
-    hessian[j + 1, j] -= gradient
-    hessian[j + 1, j + 1] -= (weighted * curvature).sum(axis=0)
-    return State(s[:, None], weights, objective, c, gradient[:, None], hessian)
+    second_order = (weighted * curvature).sum(axis=0)
+    blocks = np.stack([np.stack([c - 1, gradient], axis=-1), np.stack([gradient, second_order], axis=-1)], axis=-1)
+    j = np.arange(m)
+    hessian.reshape(m, 2, m, 2)[j, :, j, :] -= blocks
+    return State(s[:, None], weights, objective, c, gradient[:, None], hessian, blocks)
 
 
 def _weights_state(problem: RadialProblem, s: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -21,13 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space import NodalCheck, SpaceProblem, as_certificate, check_nodes, space_problem
+from heatrd.certificate.space import (
+    NodalCheck,
+    SpaceProblem,
+    Tilt,
+    as_certificate,
+    capped_supremum,
+    check_nodes,
+    space_problem,
+)
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import Field, Tiles, make_tiles, squared_distances
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
-from heatrd.reconstruction.space_polish import polish, tile_state
+from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Source
 
 __all__ = ["DEFAULT_TOLERANCE", "reconstruct"]
@@ -40,6 +48,7 @@ _LATTICE = 0.8  # first lattice, of √ε
 _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
+_RADIUS = 1.3
 
 
 def reconstruct(
@@ -137,6 +146,9 @@ class _Exchange:
         self.problem, self.tol, self.accuracy, self.deadline = problem, tol, accuracy, deadline
         self.tiles = problem.tiles
         self.dim = source.dim
+        self.best: tuple[NodalCheck, FloatArray, FloatArray, Tilt] | None = None
+        self.judged: FloatArray | None = None
+        self.stale = 0
         self.coarse = self.tiles
         if not problem.nodes.exact:
             self.coarse = space_problem(
@@ -158,68 +170,81 @@ class _Exchange:
         return np.clip(self.narrow.at(2.0 * y, 1e-30), 1e-20, 1.0)
 
     def run(self, start: DiscreteLaw | None) -> Certificate:
-        if start is not None:
-            y, w = self.problem.scaled(start.points), start.weights
-            keep = w > 1e-9
-            y, w = y[keep], w[keep]
-        else:
-            y, w = self._first_shape()
-        best: tuple[NodalCheck, FloatArray, FloatArray] | None = None
-        tiles, stale, settled = self.coarse, 0, False
-        floor = 0.2 * self.problem.nodes.tail_energy / self.problem.epsilon  # what the tails cost anyway
+        """Polish, look where c exceeds 1, insert, until the repaired dual proves the tolerance."""
+        y, w = self._first_shape() if start is None else self._given(start)
+        tiles, settled = self.coarse, False
         for cycle in range(_CYCLES):
-            t0 = time.monotonic()
-            result = polish(
-                partial(tile_state, tiles),
-                y,
-                w,
-                tol=0.05 * self.tol,
-                iterations=25 if settled else 8,
-                shift=1e-7 if settled else 1e-4,
-            )
-            y, w = _merge(result.points, result.weights, 0.25)
-            t1 = time.monotonic()
+            y, w, residual = self._polished(tiles, y, w, settled)
             fine = tiles is self.tiles
-            check = check_nodes(tiles, y, w, self.accuracy if fine else (1e-6 if self.dim == 2 else 1e-3), repair=fine)
-            t2 = time.monotonic()
-            found, excess = check.maxima, check.excess
-            matter = np.log1p(excess) * self.mass_around(found)
-            _log.debug(
-                "%d m=%d residual=%.1e (%d it, %.2fs) gap=%.2e sup=%.2e loss=%.1e matter=%.2e (%.2fs)",
-                cycle,
-                len(w),
-                result.residual,
-                result.iterations,
-                t1 - t0,
-                check.gap,
-                check.log_sup,
-                check.loss,
-                matter.max(initial=0.0),
-                t2 - t1,
-            )
-            if fine:
-                if best is None or check.gap < best[0].gap:
-                    stale = 0 if best is None or check.gap < 0.5 * best[0].gap else stale + 1
-                    best = (check, y, w)
-                else:
-                    stale += 1
-                if check.gap <= max(0.5 * self.tol, floor) or stale > 8 or time.thread_time() > self.deadline:
-                    break
+            accuracy = self.accuracy if fine else (1e-6 if self.dim == 2 else 1e-3)
+            check = capped_supremum(tiles, y, w, accuracy, 0.1 * self.tol)
+            matter = np.log1p(check.excess) * self.mass_around(check.maxima)
             worst = float(matter.max(initial=0.0))
+            _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
+            if not fine:
+                if worst < 1e-4 or cycle > 12:
+                    tiles = self.tiles
+            elif worst <= 100 * self.tol or settled or time.thread_time() > self.deadline:
+                if self._judge(y, w) or time.thread_time() > self.deadline:
+                    break
             take = matter > max(1e-2 * worst, 0.02 * self.tol)
-            take &= squared_distances(found, y).min(axis=1) > 0.12**2 if len(found) else take
+            if take.any():
+                take &= squared_distances(check.maxima, y).min(axis=1) > 0.12**2
             order = np.argsort(-matter * take)[: min(int(take.sum()), _MOST_ATOMS - len(y))]
-            if not fine and (worst < 1e-4 or cycle > 12):
-                tiles = self.tiles
-            settled = not len(order)
-            if settled and result.residual <= 0.05 * self.tol and fine:
+            new = check.maxima[order]
+            settled = len(order) <= 2 or (fine and worst < 1e-6)
+            if len(new):
+                y, w = self._insert(tiles, y, w, new, 0.02 * self.tol)
+        return self._best(y, w)
+
+    def _given(self, start: DiscreteLaw) -> tuple[FloatArray, FloatArray]:
+        keep = start.weights > 1e-9
+        return self.problem.scaled(start.points[keep]), start.weights[keep]
+
+    def _polished(
+        self, tiles: Tiles, y: FloatArray, w: FloatArray, settled: bool
+    ) -> tuple[FloatArray, FloatArray, float]:
+        result = polish(
+            partial(tile_state, tiles, curvature=None if settled else self.coarse),
+            y,
+            w,
+            tol=0.05 * self.tol,
+            iterations=25 if settled else 8,
+            shift=1e-7 if settled else 1e-4,
+        )
+        return *_merge(result.points, result.weights, 0.05), result.residual
+
+    def _judge(self, y: FloatArray, w: FloatArray) -> bool:
+        """Repair the dual; keep the best law; whether to stop."""
+        if self.judged is not None and np.array_equal(y, self.judged):
+            return True
+        self.judged = y
+        before = np.inf if self.best is None else self.best[0].gap
+        for damping in (1e-6, 1e-9):
+            tilt = dual_tilt(self.tiles, y, w, damping)
+            check = check_nodes(self.tiles, y, w, self.accuracy, tilt=tilt)
+            _log.debug(
+                "   repaired: damping=%.0e gap=%.2e sup=%.2e loss=%.1e",
+                damping,
+                check.gap,
+                check.log_sup_dual,
+                check.loss,
+            )
+            if self.best is None or check.gap < self.best[0].gap:
+                self.best = (check, y, w, tilt)
+            if check.gap <= 0.5 * self.tol:
                 break
-            if not settled:
-                y, w = self._insert(tiles, y, w, found[order], 0.02 * self.tol)
-        assert best is not None
-        check, y, w = best
-        if self.problem.finer is not None:
-            check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer)
+        assert self.best is not None
+        gap = self.best[0].gap
+        self.stale = 0 if gap < 0.5 * before else self.stale + 1
+        floor = 0.2 * self.problem.nodes.tail_energy / self.problem.epsilon  # what the tails cost anyway
+        return gap <= max(0.5 * self.tol, floor) or self.stale > 8
+
+    def _best(self, y: FloatArray, w: FloatArray) -> Certificate:
+        """The certificate of the best law, with both quadratures."""
+        check, y, w, tilt = self.best if self.best is not None else (None, y, w, None)
+        if check is None or self.problem.finer is not None:
+            check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer, tilt=tilt)
         return as_certificate(self.problem, check, y, w)
 
     def _first_shape(self) -> tuple[FloatArray, FloatArray]:
@@ -250,7 +275,7 @@ class _Exchange:
             time.monotonic() - t0,
             int(found.active.sum()),
         )
-        return _cluster(y[found.active], found.weights[found.active], 1.3 * spacing)
+        return _cluster(y[found.active], found.weights[found.active], _RADIUS * spacing)
 
     def _insert(
         self, tiles: Tiles, y: FloatArray, w: FloatArray, new: FloatArray, tol: float

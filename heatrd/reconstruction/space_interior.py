@@ -18,30 +18,37 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from heatrd.quadrature.tiles import Tiles, posterior
+from heatrd.kernels.space import posterior_gram, posterior_moments
+from heatrd.quadrature.tiles import Tiles, near_atoms
 
-__all__ = ["Weights", "optimal_weights", "tile_hessian"]
+__all__ = ["Weights", "mirrored", "optimal_weights", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
 
-_DROP = 26.0  # terms below a relative 5e-12 are left out here
+_DROP = 26.0  # terms of c below a relative 5e-12 are left out here
+_DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 
 
 Assembly = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
+def mirrored(lower: FloatArray) -> FloatArray:
+    """The symmetric matrix with this lower half, in place."""
+    row, column = np.tril_indices(len(lower), -1)
+    lower[column, row] = lower[row, column]
+    return lower
+
+
 def tile_hessian(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """c at the points, and √w H √w (dense), from tiles."""
-    m = len(points)
-    c, hessian = np.zeros(m), np.zeros((m, m))
-    root = np.sqrt(weights)
-    for rows, near, p, _ in posterior(tiles, points, np.log(weights), _DROP):
-        mu = tiles.weights[rows]
-        c[near] += (mu @ p) / weights[near]
-        p *= np.sqrt(mu)[:, None]
-        p /= root[near]
-        hessian[np.ix_(near, near)] += p.T @ p
-    return c, hessian
+    """c at the points, and √w H √w (dense, symmetric), from tiles."""
+    m, log_w = len(points), np.log(weights)
+    pointer, near = near_atoms(tiles, points, log_w, _DROP)
+    c, gradient, log_z = np.zeros(m), np.zeros(points.shape), np.empty(tiles.size)
+    where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
+    posterior_moments(*where, _DROP, log_z, c, gradient)
+    gram = np.zeros((m, m))
+    posterior_gram(*where, _DROP_SQUARED, 1, gram, np.zeros((0, 0, 0)))
+    return c, mirrored(gram)
 
 
 def _longest(x: FloatArray, dx: FloatArray) -> float:

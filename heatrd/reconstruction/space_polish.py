@@ -20,13 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from heatrd.quadrature.tiles import Tiles, posterior
+from heatrd.certificate.space import TILT_FLOOR, Tilt
+from heatrd.kernels.space import posterior_gram, posterior_moments, posterior_tilt
+from heatrd.quadrature.tiles import Tiles, near_atoms
+from heatrd.reconstruction.space_interior import mirrored
 
-__all__ = ["Polished", "State", "polish", "tile_state"]
+__all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
 
 FloatArray = NDArray[np.float64]
 
-_SPECTRAL = 330  # unknowns up to which the Hessian is diagonalised
+_DROP = 38.0  # terms below a relative 3e-17 are left out
+_DROP_SQUARED = 16.0  # and in a rough Hessian below 1e-7
+_SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 
 @dataclass(slots=True)
@@ -39,6 +44,7 @@ class State:
     c: FloatArray
     gradient: FloatArray
     hessian: FloatArray | None
+    blocks: FloatArray | None = None  # (m, 1 + d, 1 + d), subtracted from GᵀG on the diagonal of the Hessian
 
     def residual(self) -> float:
         """√(Σ w ((1 − c)² + ‖∇c‖²)): the gradient's norm in the scaled variables."""
@@ -52,48 +58,79 @@ class State:
 Evaluation = Callable[[FloatArray, FloatArray, bool], State]
 
 
-def tile_state(tiles: Tiles, points: FloatArray, weights: FloatArray, second: bool) -> State:
-    """Objective, c, ∇c and (if ``second``) the Hessian, from tiles."""
+def tile_state(
+    tiles: Tiles, points: FloatArray, weights: FloatArray, second: bool, *, curvature: Tiles | None = None
+) -> State:
+    """Objective, c, ∇c and (if ``second``) the Hessian, from tiles.
+
+    The Hessian only steers the steps. While they are long it may come from a coarser quadrature ``curvature``, and
+    then leaves out posterior masses below 1e-7; the last steps need it sharp, because it is nearly singular.
+    """
+    m, d = points.shape
+    log_w = np.log(weights)
+    c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
+    pointer, near = near_atoms(tiles, points, log_w)
+    posterior_moments(
+        tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, _DROP, log_z, c, gradient
+    )
+    objective = float(weights.sum()) - float(tiles.weights @ log_z)
+    hessian = blocks = None
+    if second:
+        rough = (tiles, _DROP) if curvature is None else (curvature, _DROP_SQUARED)
+        hessian, blocks = _hessian(rough[0], points, log_w, c, gradient, rough[1])
+    return State(points, weights, objective, c, gradient, hessian, blocks)
+
+
+def _hessian(
+    tiles: Tiles, points: FloatArray, log_w: FloatArray, c: FloatArray, gradient: FloatArray, drop: float
+) -> tuple[FloatArray, FloatArray]:
+    """GᵀG − blockdiag [[c − 1, ∇cᵀ], [∇c, ∇²c]], and the blocks."""
     m, d = points.shape
     size = 1 + d
-    objective = float(weights.sum())
-    c, gradient = np.zeros(m), np.zeros((m, d))
-    hessian = np.zeros((m * size, m * size)) if second else None
-    blocks = np.zeros((m, size, size))
-    root = np.sqrt(weights)
-    for rows, near, p, log_z in posterior(tiles, points, np.log(weights)):
-        x, mu = tiles.points[rows], tiles.weights[rows]
-        objective -= float(mu @ log_z)
-        xi = x[:, None, :] - points[near]
-        p /= root[near]  # P/√w
-        weighted = mu[:, None] * p  # μP/√w
-        c[near] += weighted.sum(axis=0) / root[near]
-        first = np.einsum("ij,ijk->jk", weighted, xi)
-        gradient[near] += first / root[near][:, None]
-        if hessian is None:
-            continue
-        g = np.empty((len(x), len(near), size))
-        g[:, :, 0] = p
-        g[:, :, 1:] = p[:, :, None] * xi
-        g *= np.sqrt(mu)[:, None, None]
-        flat = g.reshape(len(x), -1)
-        index = (near[:, None] * size + np.arange(size)).ravel()
-        hessian[np.ix_(index, index)] += flat.T @ flat
-        for a in range(d):
-            for b in range(a, d):
-                second_moment = np.einsum("ij,ij,ij->j", weighted, xi[:, :, a], xi[:, :, b]) / root[near]
-                blocks[near, 1 + a, 1 + b] += second_moment
-                if a != b:
-                    blocks[near, 1 + b, 1 + a] += second_moment
-    if hessian is not None:
-        blocks[:, 0, 0] = c - 1
-        blocks[:, 0, 1:] = gradient
-        blocks[:, 1:, 0] = gradient
-        blocks[:, 1:, 1:] -= c[:, None, None] * np.eye(d)
-        view = hessian.reshape(m, size, m, size)
-        j = np.arange(m)
-        view[j, :, j, :] -= blocks
-    return State(points, weights, objective, c, gradient, hessian)
+    pointer, near = near_atoms(tiles, points, log_w, drop)
+    gram, blocks = np.zeros((m * size, m * size)), np.zeros((m, size, size))
+    second = np.zeros((m, d, d))
+    posterior_gram(tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, drop, size, gram, second)
+    hessian = mirrored(gram)
+    blocks[:, 0, 0] = c - 1
+    blocks[:, 0, 1:] = blocks[:, 1:, 0] = gradient
+    blocks[:, 1:, 1:] = second + np.triu(np.ones((d, d)), 1).T * second.transpose(0, 2, 1)
+    blocks[:, 1:, 1:] -= c[:, None, None] * np.eye(d)
+    j = np.arange(m)
+    hessian.reshape(m, size, m, size)[j, :, j, :] -= blocks
+    return hessian, blocks
+
+
+def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: float, steps: int = 3) -> Tilt:
+    """Signed changes of the atoms after which c(y_j) = 1 and ∇c(y_j) = 0 at every atom where it stands.
+
+    The dual point α = 1/Z̃, Z̃ = Σ_j w_j (1 + a_j + b_j·∇) k, need not come from a law, so Z̃ is linear in (a, b) and
+    −Σ μ log Z̃ + Σ w_j a_j is convex: Newton's steps with the Hessian GᵀG. Its c misses 1 by the square of what the
+    c of the law misses. The penalty ½ Σ (damping w_j + 1e-12)(a_j² + ‖b_j‖²) holds superfluous and weightless atoms.
+    """
+    m, d = points.shape
+    log_w, root = np.log(weights), np.sqrt(weights)
+    pointer, near = near_atoms(tiles, points, log_w)
+    where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
+    a, b, r = np.zeros(m), np.zeros((m, d)), np.zeros(tiles.size)
+    penalty = damping + 1e-12 / weights
+    for _ in range(steps):
+        tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
+        c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
+        posterior_moments(where[0], tilted, *where[2:], _DROP, log_z, c, gradient)
+        gram, second = np.zeros((m * (1 + d),) * 2), np.zeros((m, d, d))
+        posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP, 1 + d, gram, second)
+        gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
+        g = np.column_stack([c - 1, gradient]) * root[:, None]
+        g -= (penalty * root)[:, None] * np.column_stack([a, b])
+        try:
+            step = cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), g.ravel())
+        except np.linalg.LinAlgError:
+            break
+        step = step.reshape(m, 1 + d) / root[:, None]
+        a, b = a + step[:, 0], b + step[:, 1:]
+        posterior_tilt(where[0], *where[2:], a, b, r)
+    return a, b
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,44 +145,47 @@ class Polished:
 
 
 class _Newton:
-    """Steps from one state: (|Λ| + shift)⁻¹ on the eigenvectors where that is cheap, else Cholesky of H + shift."""
+    """Steps from one state by a positive Hessian: GᵀG − B with the negative part of −B turned over, atom by atom.
+
+    Where an atom stands at its local maximum of c, B has no positive part and the Hessian is the exact one.
+    """
 
     def __init__(self, state: State) -> None:
         assert state.hessian is not None
-        m, d = state.points.shape
+        assert state.blocks is not None
         self.state, self.root = state, np.sqrt(state.weights)
-        g = np.empty((m, 1 + d))
-        g[:, 0] = 1 - state.c
-        g[:, 1:] = -state.gradient
-        g *= self.root[:, None]
+        g = np.column_stack([1 - state.c, -state.gradient]) * self.root[:, None]
         self.gradient = g.ravel()
-        self.values: FloatArray | None = None
-        if len(self.gradient) <= _SPECTRAL:
-            self.values, self.vectors = np.linalg.eigh(state.hessian)
+        values, vectors = np.linalg.eigh(state.blocks)
+        turned = np.einsum("nij,nj,nkj->nik", vectors, 2 * np.maximum(values, 0.0), vectors)
+        m, size = g.shape
+        self.matrix = state.hessian.copy()
+        j = np.arange(m)
+        self.matrix.reshape(m, size, m, size)[j, :, j, :] += turned
 
     def _split(self, q: FloatArray) -> tuple[FloatArray, FloatArray]:
         step = q.reshape(len(self.root), -1) / self.root[:, None]
         return step[:, 0], step[:, 1:]
 
     def step(self, shift: float) -> tuple[FloatArray, FloatArray, float] | None:
-        """(δ log w, δ y, predicted decrease), or None where the shifted Hessian is not positive."""
-        if self.values is not None:
-            q = -self.vectors @ ((self.vectors.T @ self.gradient) / (np.abs(self.values) + shift))
-        else:
-            matrix = self.state.hessian.copy()  # type: ignore[union-attr]
-            matrix[np.diag_indices(len(matrix))] += shift
-            try:
-                factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-            except np.linalg.LinAlgError:
-                return None
-            q = -cho_solve(factor, self.gradient, check_finite=False)
+        """(δ log w, δ y, predicted decrease), or None where rounding leaves the matrix not positive."""
+        matrix = self.matrix.copy()
+        matrix[np.diag_indices(len(matrix))] += shift
+        try:
+            factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return None
+        q = -cho_solve(factor, self.gradient, check_finite=False)
         return (*self._split(q), float(-0.5 * self.gradient @ q))
 
     def escape(self) -> list[tuple[FloatArray, FloatArray]]:
         """Trial steps along the direction of most negative curvature (a saddle: an atom about to split)."""
-        if self.values is None or self.values[0] > -1e-8:
+        if len(self.gradient) > _SPECTRAL:
             return []
-        dl, dy = self._split(self.vectors[:, 0])
+        values, vectors = np.linalg.eigh(self.state.hessian)  # type: ignore[arg-type]
+        if values[0] > -1e-8:
+            return []
+        dl, dy = self._split(vectors[:, 0])
         size = max(float(np.abs(dl).max()) / 0.5, float(np.abs(dy).max()), 1e-300)
         return [(sign * t / size * dl, sign * t / size * dy) for t in (0.4, 0.1, 0.02) for sign in (1.0, -1.0)]
 

@@ -401,7 +401,6 @@ class IsotropicT(RadialSource):
     def radial_nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         x = float(special.betainccinv(0.5 * self.dim, 0.5 * self.df, mass))
         high = self.scale * float(np.sqrt(self.df * x / max(1 - x, 1e-300)))
-        high = min(high, 100 * spacing)  # what can be resolved; the rest enters the bounds
         lost, energy = self._tail(high)
         low = 0.0
         if self.dim > 12:
