@@ -22,21 +22,27 @@ __all__ = ["advance_1d", "advance_2d", "advance_3d", "legendre_stage", "triad"]
 
 
 @jit
-def _step_row(down, here, up, r0, r1, periodic, out):
+def _step_row(down, here, up, r0, r1, periodic, out, lead):
+    """One step of a row; from column ``lead`` on all rows are aligned, so that no load but two crosses a cache line."""
     m = here.size
     c = 1.0 - 2.0 * r0 - 2.0 * r1
-    for j in range(1, m - 1):
-        out[j] = c * here[j] + r0 * (down[j] + up[j]) + r1 * (here[j - 1] + here[j + 1])
     left = here[m - 1] if periodic else here[0]
     right = here[0] if periodic else here[m - 1]
     first = c * here[0] + r0 * (down[0] + up[0]) + r1 * (left + here[min(1, m - 1)])
+    begin = max(1, min(lead, m - 1))
+    for j in range(1, begin):
+        out[j] = c * here[j] + r0 * (down[j] + up[j]) + r1 * (here[j - 1] + here[j + 1])
+    west, middle, east = here[begin - 1 : m - 2], here[begin : m - 1], here[begin + 1 : m]
+    d, u, target = down[begin : m - 1], up[begin : m - 1], out[begin : m - 1]
+    for j in range(middle.size):
+        target[j] = c * middle[j] + r0 * (d[j] + u[j]) + r1 * (west[j] + east[j])
     if m > 1:
         out[m - 1] = c * here[m - 1] + r0 * (down[m - 1] + up[m - 1]) + r1 * (here[m - 2] + right)
     out[0] = first
 
 
 @jit
-def _step_and_take_row(down, here, up, r0, r1, periodic, out, fresh):
+def _step_and_take_row(down, here, up, r0, r1, periodic, out, fresh, lead):
     """`_step_row` with the row above still in memory, and a copy of it, in pieces that stay in the first cache."""
     m = here.size
     c = 1.0 - 2.0 * r0 - 2.0 * r1
@@ -44,7 +50,11 @@ def _step_and_take_row(down, here, up, r0, r1, periodic, out, fresh):
     right = here[0] if periodic else here[m - 1]
     first = c * here[0] + r0 * (down[0] + up[0]) + r1 * (left + here[min(1, m - 1)])
     last = c * here[m - 1] + r0 * (down[m - 1] + up[m - 1]) + r1 * (here[max(m - 2, 0)] + right)
-    for a in range(1, max(m - 1, 1), PIECE):
+    begin = max(1, min(lead, m - 1))
+    for j in range(1, begin):
+        out[j] = c * here[j] + r0 * (down[j] + up[j]) + r1 * (here[j - 1] + here[j + 1])
+        fresh[j] = up[j]
+    for a in range(begin, max(m - 1, 1), PIECE):
         b = min(a + PIECE, m - 1)
         west, middle, east = here[a - 1 : b - 1], here[a:b], here[a + 1 : b + 1]
         d, u, target, copy = down[a:b], up[a:b], out[a:b], fresh[a:b]
@@ -58,13 +68,28 @@ def _step_and_take_row(down, here, up, r0, r1, periodic, out, fresh):
 
 
 @jit
+def _step_ends(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
+    """One step of the first and the last cell of rows first … last − 1 of a plane."""
+    m = here.shape[1]
+    e = m - 1
+    c = 1.0 - 2.0 * (r0 + r1 + r2)
+    for i in range(first, last):
+        left = here[i, e] if periodic else here[i, 0]
+        right = here[i, 0] if periodic else here[i, e]
+        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
+        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
+        out[i + shift, 0] = head + r2 * (left + here[i, min(1, e)])
+        if m > 1:
+            out[i + shift, e] = tail + r2 * (here[i, e - 1] + right)
+
+
+@jit
 def _step_plane(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
     """One step of rows first … last − 1 of a plane whose neighbouring rows are there; row i goes to ``out[i + shift]``.
 
     The rows are treated as one run, which is wrong at their ends; the ends are done again.
     """
     m = here.shape[1]
-    e = m - 1
     c = 1.0 - 2.0 * (r0 + r1 + r2)
     start, size = first * m, (last - first) * m
     flat = here.ravel()
@@ -75,14 +100,7 @@ def _step_plane(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
     target = out.ravel()[start + shift * m : start + shift * m + size]
     for j in range(size):
         target[j] = c * middle[j] + r0 * (d[j] + u[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
-    for i in range(first, last):
-        left = here[i, e] if periodic else here[i, 0]
-        right = here[i, 0] if periodic else here[i, e]
-        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
-        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
-        out[i + shift, 0] = head + r2 * (left + here[i, min(1, e)])
-        if m > 1:
-            out[i + shift, e] = tail + r2 * (here[i, e - 1] + right)
+    _step_ends(down, here, up, first, last, r0, r1, r2, periodic, out, shift)
 
 
 @jit
@@ -96,31 +114,29 @@ def _take_plane(source, rows, start, fresh):
 
 @jit
 def _step_and_take_plane(down, here, source, rows, start, r0, r1, r2, periodic, out, shift, fresh):
-    """`_step_plane` with the plane above still in memory, `_take_plane` of it row by row: compute hides the reading."""
+    """`_step_plane` with the plane above still in memory, and `_take_plane` of it, in runs of neighbouring rows."""
     width, m = here.shape
-    e = m - 1
     c = 1.0 - 2.0 * (r0 + r1 + r2)
+    flat, below, above, target, copy = here.ravel(), down.ravel(), source.ravel(), out.ravel(), fresh.ravel()
     for j in range(m):
         fresh[0, j] = source[rows[start], j]
         fresh[width - 1, j] = source[rows[start + width - 1], j]
-    for i in range(1, width - 1):
-        row, t = rows[start + i], i + shift
-        for j in range(1, e):
-            out[t, j] = (
-                c * here[i, j]
-                + r0 * (down[i, j] + source[row, j])
-                + r1 * (here[i - 1, j] + here[i + 1, j])
-                + r2 * (here[i, j - 1] + here[i, j + 1])
-            )
-        left = here[i, e] if periodic else here[i, 0]
-        right = here[i, 0] if periodic else here[i, e]
-        head = c * here[i, 0] + r0 * (down[i, 0] + source[row, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
-        tail = c * here[i, e] + r0 * (down[i, e] + source[row, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
-        out[t, 0] = head + r2 * (left + here[i, min(1, e)])
-        if m > 1:
-            out[t, e] = tail + r2 * (here[i, e - 1] + right)
-        for j in range(m):
-            fresh[i, j] = source[row, j]
+    first = 1
+    while first < width - 1:
+        last = first + 1
+        while last < width - 1 and rows[start + last] == rows[start + last - 1] + 1 and (last - first) * m < PIECE:
+            last += 1
+        o, size = first * m, (last - first) * m
+        a, t = rows[start + first] * m, (first + shift) * m
+        middle, west, east = flat[o : o + size], flat[o - 1 : o + size - 1], flat[o + 1 : o + size + 1]
+        south, north, d = flat[o - m : o + size - m], flat[o + m : o + size + m], below[o : o + size]
+        u, new, taken = above[a : a + size], target[t : t + size], copy[o : o + size]
+        for j in range(size):
+            taken[j] = u[j]
+        for j in range(size):
+            new[j] = c * middle[j] + r0 * (d[j] + taken[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
+        _step_ends(down, here, fresh, first, last, r0, r1, r2, periodic, out, shift)
+        first = last
 
 
 @jit
@@ -144,8 +160,11 @@ def advance_1d(rho, below, above, ring, r0):
 
 
 @jit
-def advance_2d(rho, below, above, ring, r0, r1, periodic):
-    """Advance ``rho`` (n, m) by k steps in place; ``below``, ``above`` (k, m); ``ring`` (k, 3, m) scratch."""
+def advance_2d(rho, below, above, ring, r0, r1, periodic, lead):
+    """Advance ``rho`` (n, m) by k steps in place; ``below``, ``above`` (k, m); ``ring`` (k, 3, m) scratch.
+
+    ``lead``: the first column at which a cache line begins.
+    """
     n = rho.shape[0]
     k = below.shape[0]
     for v in range(-k, n + k):
@@ -159,9 +178,9 @@ def advance_2d(rho, below, above, ring, r0, r1, periodic):
             target = rho[i] if l == k else ring[l, s % 3]
             if l == 1:
                 taken = ring[0, (v + k) % 3]
-                _step_and_take_row(old[(s - 1) % 3], old[s % 3], fresh, r0, r1, periodic, target, taken)
+                _step_and_take_row(old[(s - 1) % 3], old[s % 3], fresh, r0, r1, periodic, target, taken, lead)
             else:
-                _step_row(old[(s - 1) % 3], old[s % 3], old[(s + 1) % 3], r0, r1, periodic, target)
+                _step_row(old[(s - 1) % 3], old[s % 3], old[(s + 1) % 3], r0, r1, periodic, target, lead)
         if v < 2 - k:
             ring[0, (v + k) % 3, :] = fresh
 
