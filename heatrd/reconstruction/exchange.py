@@ -32,8 +32,8 @@ BoolArray = NDArray[np.bool_]
 
 _FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35
 _FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
-_SMOOTH = 0.45  # the closest spacing where the density is smooth, ...
-_NEAR = 15.0  # ... that is farther than this (in √ε) from where it is not
+_SMOOTH, _BETWEEN = 0.9, 0.45  # the closest spacing far from where the density is not smooth, and on the way there
+_NEAR = 15.0  # near, in √ε; the way is as long again
 _ROUNDS = 24
 _SIMPLIFIED = 400  # laws larger than this are returned as they were found
 _PATIENCE = 5
@@ -78,7 +78,7 @@ def solve_line(
     fine = _lattice(coarse, epsilon, _FINE).size <= _FINE_NODES
     spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
     if coarse.rough.size == 0 and fine:
-        spacings = (_SMOOTH, 0.7, _FINE)
+        spacings = (_SMOOTH, 0.45, _FINE) if any(coarse.settled) else (0.45, 0.7, _FINE)
     best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
     for spacing in spacings[1:]:  # rarely, a lattice is unlucky with the tails
         if best.bounds.gap > tol:
@@ -115,14 +115,15 @@ def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray
 def _carried_on(rough: FloatArray, start: float, stop: float, step: float, spacing: float, root: float) -> FloatArray:
     """The comb's points after ``start`` up to ``stop``, and points between them."""
     comb = np.arange(start, stop + step, step)
-    near = np.zeros(comb.size, bool)
+    away = np.full(comb.size, np.inf)
     for place in rough:
-        near |= np.abs(comb - place) <= _NEAR * root
-    wide = max(spacing, _SMOOTH) if rough.size else spacing
-    coarse, fine = (max(1, round(abs(step) / root / s)) for s in (wide, spacing))
-    pieces = [comb[:, None] + step * np.arange(1, k + 1) / k for k in (coarse, fine)]
-    points = np.concatenate([pieces[0][~near].ravel(), pieces[1][near].ravel()])
-    return points[(points - stop) * math.copysign(1, step) < 0]
+        away = np.minimum(away, np.abs(comb - place) / root)
+    wanted = np.select([away <= _NEAR, away <= 2 * _NEAR], [spacing, max(spacing, _BETWEEN)], max(spacing, _SMOOTH))
+    pieces = np.maximum(np.round(abs(step) / root / wanted), 1).astype(np.int64)
+    index = np.repeat(np.arange(comb.size), pieces)
+    within = np.arange(index.size) - np.repeat(np.cumsum(pieces) - pieces, pieces) + 1
+    points = comb[index] + step * within / pieces[index]
+    return np.asarray(points[(points - stop) * math.copysign(1, step) < 0])
 
 
 def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> LineLaw:
