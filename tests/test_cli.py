@@ -560,9 +560,19 @@ def test_reader_that_leaves_early_is_no_error():
     assert "Traceback" not in err and "Broken" not in err
 
 
+def test_reader_that_leaves_early_costs_no_picture(tmp_path):
+    """The answer is printed last: when it meets a closed pipe, the files are there."""
+    process = as_process("curve uniform --rates 0.5,1 --plot a.png --out a.csv", cwd=tmp_path)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0 and "Traceback" not in err, err
+    assert (tmp_path / "a.png").read_bytes().startswith(PNG) and len(rows_of(tmp_path / "a.csv")) == 2
+
+
 def test_ctrl_c_exits_130_without_a_traceback():
     process = as_process(
-        "curve laplace --tol 1e-11 --distortions " + ",".join(f"{0.3 + 0.001 * i}" for i in range(200))
+        "curve laplace --tol 1e-11 --distortions " + ",".join(f"{0.3 + 0.0005 * i}" for i in range(3000))
     )
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=6)

@@ -44,6 +44,18 @@ def test_band_is_as_narrow_as_asked_everywhere(uniform):
     assert uniform.rates.max() >= 1.2 - 1e-6 and uniform.rates.min() <= 1e-3
 
 
+@pytest.mark.parametrize("name", ["uniform", "laplace", "triangular"])
+def test_followed_points_are_certified_and_enclose_independent_solves(name):
+    """Between few solves the solution is followed through births and splittings of atoms; every knot is proved."""
+    curve = heatrd.rd_curve(name, tol=1e-4, max_rate=1.0)
+    assert curve.certified and curve.solves <= 30 and curve.knots.size >= 2 * curve.solves
+    assert (curve.knots.upper - curve.knots.lower).max() <= 1e-4
+    for d in curve.asked[0] * 1.1, curve.distortion(0.5), curve.distortion(0.2):
+        point = heatrd.solve(name, distortion=d, tol=1e-8)
+        lower, upper = curve.bounds(point.distortion)
+        assert lower <= point.rate + 1e-12 and point.rate_lower <= upper + 1e-12
+
+
 def test_independent_solves_lie_in_the_band(uniform):
     for target in (0.06, 0.11, 0.31, 0.6, 0.74):
         point = heatrd.solve(uniform.source, distortion=target)
@@ -423,6 +435,36 @@ def test_csv_and_dataframe_name_their_units(uniform, tmp_path):
     assert float(rows[-1]["rate_bit"]) == pytest.approx(uniform.rates[-1] / math.log(2), rel=1e-15)
     frame = pytest.importorskip("pandas") and uniform.to_dataframe()
     assert frame["rate_lower_nat"].tolist() == uniform.rates_lower.tolist()
+
+
+def test_xarray_and_netcdf_name_their_units(uniform, tmp_path):
+    xarray = pytest.importorskip("xarray")
+    data = uniform.to_xarray()
+    assert data["rate_nat"].attrs["units"] == "nat" and data["distortion"].attrs["units"] == "squared source units"
+    np.testing.assert_array_equal(data["distortion"], uniform.distortions)
+    np.testing.assert_array_equal(data["rate_lower_nat"], uniform.rates_lower)
+    uniform.to_netcdf(tmp_path / "a.nc")
+    with xarray.open_dataset(tmp_path / "a.nc") as again:
+        np.testing.assert_array_equal(again["rate_bit"], data["rate_bit"])
+        assert again["snr_db"].attrs["units"] == "dB" and again.attrs["tol_nat"] == uniform.tol
+
+
+def test_missing_packages_are_named(uniform, monkeypatch):
+    for name in ("pandas", "xarray"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for call, name in ((uniform.to_dataframe, "pandas"), (uniform.to_xarray, "xarray")):
+        with pytest.raises(ImportError, match=name):
+            call()
+
+
+def test_plot_shows_both_closed_forms(uniform):
+    with heatrd.plots.figure() as figure:
+        plain, bare = figure.subplots(1, 2)
+        uniform.plot(ax=plain)
+        uniform.plot(ax=bare, bounds={})
+    words = [text.get_text() for text in plain.get_legend().get_texts()]
+    assert "Shannon lower bound" in words and "Gaussian upper bound" in words
+    assert len(plain.lines) == len(bare.lines) + 2
 
 
 def test_knots_between_are_proved_and_cheap():

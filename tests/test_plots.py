@@ -30,6 +30,9 @@ class GaussianCurve:
             SimpleNamespace(epsilon=e, reconstruction=as_law([-s, s])) for e, s in zip(epsilons, spread, strict=True)
         ]
 
+    def rate(self, distortion):
+        return 0.5 * np.log(self.variance / np.asarray(distortion))
+
     def bounds(self, distortion):
         exact = 0.5 * np.log(self.variance / np.asarray(distortion))
         return exact - self.width / 2, exact + self.width / 2
@@ -99,7 +102,10 @@ def test_critical_point_is_marked_only_where_there_is_one(ax):
 def test_excess_is_the_distance_to_the_shannon_bound(ax):
     curve = GaussianCurve(width=0.02)
     plots.plot_excess([curve], ax=ax, bounds=[beside(curve)], labels=["mine"])
-    np.testing.assert_allclose(line(ax, "mine")[:, 1], 0.11, atol=1e-12)
+    np.testing.assert_allclose(line(ax, "mine")[:, 1], 0.10, atol=1e-12)
+    (band,) = ax.collections
+    drawn = band.get_paths()[0].vertices[:, 1]
+    assert drawn.min() == pytest.approx(0.09) and drawn.max() == pytest.approx(0.11)
     assert ax.get_yscale() == "log"
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "add_output_arguments",
     "add_unit_argument",
     "check_output_files",
+    "deliver",
     "numbers",
     "print_json",
     "print_pairs",
@@ -69,6 +70,22 @@ def check_output_files(args: argparse.Namespace) -> None:
             raise InvalidInput(f"cannot write {file!r}: there is no directory {str(path.parent)!r}; create it first")
         if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
             raise InvalidInput(f"cannot write {file!r}: no permission, or a directory; choose another place")
+
+
+def deliver(
+    args: argparse.Namespace, *, answer: Callable[[], None], out: Callable[[], None], plot: Callable[[], None]
+) -> None:
+    """Write the files that were asked for, then print the answer, whatever became of the files.
+
+    In this order ``| head`` costs no picture.
+    """
+    try:
+        if args.out:
+            out()
+        if args.plot:
+            plot()
+    finally:
+        answer()
 
 
 def progress_wanted(args: argparse.Namespace) -> bool:

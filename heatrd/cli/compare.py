@@ -19,6 +19,7 @@ import argparse
 import csv
 import math
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from heatrd.cli._output import (
     add_output_arguments,
     add_unit_argument,
     check_output_files,
+    deliver,
     numbers,
     print_json,
     print_table,
@@ -39,8 +41,7 @@ from heatrd.cli._output import (
     write_columns,
 )
 from heatrd.cli._sources import NamedSource, add_source_arguments, one_source
-from heatrd.cli.curve import bound_functions
-from heatrd.errors import InvalidInput, NotConverged
+from heatrd.errors import HeatrdWarning, InvalidInput, NotConverged
 
 __all__ = ["add_arguments", "compare_point", "read_points", "run"]
 
@@ -101,14 +102,13 @@ def run(args: argparse.Namespace) -> int:
     with sign_of_life(f"comparing {len(points)} points with {named.label}", args):
         results = [compare_point(named.source, distortion, rate, args.tol) for distortion, rate in points]
     columns = _columns(results, args.unit)
-    if args.json:
-        print_json({"source": named.label, "unit": args.unit, "tol": args.tol, **columns})
-    else:
-        _print(named, columns, args.unit)
-    if args.out:
-        write_columns(args.out, {_with_unit(name, args.unit): column for name, column in columns.items()})
-    if args.plot:
-        save_picture(args.plot, lambda figure: _draw(figure, named, results, args))
+    in_unit = {_with_unit(name, args.unit): column for name, column in columns.items()}
+    deliver(
+        args,
+        answer=lambda: _report(named, columns, args),
+        out=lambda: write_columns(args.out, in_unit),
+        plot=lambda: save_picture(args.plot, lambda figure: _draw(figure, named, results, args)),
+    )
     if all(result.certified for result in results):
         return 0
     print(f"heatrd: not every interval is certified to {args.tol:.2g} nats; raise --tol", file=sys.stderr)
@@ -178,9 +178,11 @@ def _point(row: list[str], columns: tuple[int, int], per: float, file: str) -> t
 def compare_point(source: Any, distortion: float, rate: float, tol: float) -> Comparison:
     """Put one point (rate in nats) beside the certified curve of ``source``."""
     at_distortion = best_answer(source, tol, distortion=distortion)
-    lower, upper = at_distortion.rate_lower, at_distortion.rate
-    if at_distortion.distortion < distortion:  # beyond zero rate
-        lower = upper = 0.0
+    lower = upper = 0.0
+    if distortion < source.total_variance:  # the solution's distortion is the target to ten digits
+        steepness = 0.5 / at_distortion.epsilon
+        lower = at_distortion.certificate.lower_bound(distortion)
+        upper = at_distortion.rate + steepness * max(at_distortion.distortion - distortion, 0.0)
     reachable = source.total_variance if rate <= 0 else best_answer(source, tol, rate=rate).distortion
     return Comparison(distortion, rate, lower, upper, 10 * math.log10(distortion / reachable), at_distortion.gap <= tol)
 
@@ -213,6 +215,13 @@ def _with_unit(name: str, unit: str) -> str:
     return f"{name}_{unit}" if name in ("rate", "rate_lower", "rate_upper", "gap") else name
 
 
+def _report(named: NamedSource, columns: dict[str, Any], args: argparse.Namespace) -> None:
+    if args.json:
+        print_json({"source": named.label, "unit": args.unit, "tol": args.tol, **columns})
+    else:
+        _print(named, columns, args.unit)
+
+
 def _print(named: NamedSource, columns: dict[str, Any], unit: str) -> None:
     print(f"{named.label}: rates in {unit}s; gap = how far above R(D), in rate and as distortion at equal rate")
     print_table(
@@ -233,12 +242,12 @@ def _print(named: NamedSource, columns: dict[str, Any], unit: str) -> None:
 
 def _draw(figure: Any, named: NamedSource, results: list[Comparison], args: argparse.Namespace) -> None:
     distortions = np.array([each.distortion for each in results])
-    span = np.geomspace(distortions.min() / 2, min(2 * distortions.max(), named.source.total_variance), 25)
-    curve = heatrd.rd_curve(named.source, distortions=span, tol=args.tol)
-    ax = figure.subplots()
-    bounds = [bound_functions(named.source)]
-    heatrd.plots.plot_curves([curve], ax=ax, labels=[named.label], bounds=bounds, unit=args.unit, x=args.x)
     rates = np.array([each.rate for each in results])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", HeatrdWarning)
+        curve = heatrd.rd_curve(named.source, max_rate=1.15 * max(each.upper for each in results) + 0.1)
+    ax = figure.subplots()
+    curve.plot(ax=ax, label=named.label, unit=args.unit, x=args.x)
     impossible = np.array([each.impossible for each in results])
     heatrd.plots.plot_points(
         distortions, rates, impossible, ax=ax, unit=args.unit, x=args.x, variance=named.source.total_variance

@@ -30,6 +30,7 @@ from heatrd.cli._output import (
     add_output_arguments,
     add_unit_argument,
     check_output_files,
+    deliver,
     numbers,
     print_json,
     print_table,
@@ -90,13 +91,24 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         partial = getattr(stop, "curve", None)
         unfinished = [] if partial is None or not len(partial.distortions) else [Row(named[len(rows)], partial)]
-        _report([*rows, *unfinished], args)
+        _deliver([*rows, *unfinished], args)
         raise
-    _report(rows, args)
-    if args.plot:
-        args.view = "curve" if args.view == "full" and not _excess_is_visible(rows) else args.view
-        save_picture(args.plot, lambda figure: _draw(figure, rows, args), size=TALL if args.view == "full" else None)
+    _deliver(rows, args)
     return _verdict(rows)
+
+
+def _deliver(rows: Sequence[Row], args: argparse.Namespace) -> None:
+    if not rows:
+        return
+    view = "curve" if args.view == "full" and not _excess_is_visible(rows) else args.view
+    deliver(
+        args,
+        answer=lambda: _report(rows, args),
+        out=lambda: _write(rows, args),
+        plot=lambda: save_picture(
+            args.plot, lambda figure: _draw(figure, rows, view, args), size=TALL if view == "full" else None
+        ),
+    )
 
 
 def _targets(args: argparse.Namespace) -> dict[str, Any]:
@@ -163,15 +175,13 @@ def columns_of(row: Row, unit: str) -> dict[str, np.ndarray]:
 
 
 def _report(rows: Sequence[Row], args: argparse.Namespace) -> None:
-    """Print the tables or the JSON object, and write the file."""
+    """Print the tables or the JSON object."""
     if args.json:
         records = [_record(row, args) for row in rows]
         print_json(records[0] if len(records) == 1 else {"curves": records})
     else:
         for row in rows:
             _print(row, args)
-    if args.out and rows:
-        _write(rows, args)
 
 
 def _record(row: Row, args: argparse.Namespace) -> dict[str, Any]:
@@ -226,16 +236,16 @@ def _write(rows: Sequence[Row], args: argparse.Namespace) -> None:
     write_columns(args.out, {"source": labels, **merged})
 
 
-def _draw(figure: Any, rows: Sequence[Row], args: argparse.Namespace) -> None:
+def _draw(figure: Any, rows: Sequence[Row], view: str, args: argparse.Namespace) -> None:
     labels = [row.named.label for row in rows]
     curves = [row.curve for row in rows]
-    if args.view == "atoms":
+    if view == "atoms":
         for ax, curve, label in zip(np.ravel(figure.subplots(1, len(curves))), curves, labels, strict=True):
             heatrd.plots.plot_reconstructions(curve, ax=ax, title=label)
         return
-    bounds = [bound_functions(row.named.source) for row in rows]
+    bounds = [curve.closed_forms for curve in curves]
     words: dict[str, Any] = {"labels": labels, "bounds": bounds, "unit": args.unit, "x": args.x}
-    if args.view == "full":
+    if view == "full":
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
         heatrd.plots.plot_curves(curves, ax=above, **words)
         heatrd.plots.plot_excess(curves, ax=below, **words)
@@ -243,7 +253,7 @@ def _draw(figure: Any, rows: Sequence[Row], args: argparse.Namespace) -> None:
         if below.get_legend():
             below.get_legend().remove()
     else:
-        draw = heatrd.plots.plot_excess if args.view == "excess" else heatrd.plots.plot_curves
+        draw = heatrd.plots.plot_excess if view == "excess" else heatrd.plots.plot_curves
         draw(curves, ax=figure.subplots(), **words)
 
 
@@ -252,14 +262,6 @@ def _excess_is_visible(rows: Sequence[Row]) -> bool:
     columns = [columns_of(row, "nat") for row in rows]
     distances = [each["rate"] - each["shannon_lower_bound"] for each in columns]
     return all(np.isfinite(each).all() for each in distances) and any(np.max(d) > VISIBLE_EXCESS for d in distances)
-
-
-def bound_functions(source: Any) -> dict[str, Any]:
-    """Return the two closed-form bounds of a source, as functions of the distortion, nats."""
-    return {
-        "shannon": lambda distortion: heatrd.shannon_lower_bound(source, distortion),
-        "gaussian": lambda distortion: heatrd.gaussian_upper_bound(source, distortion),
-    }
 
 
 def _verdict(rows: Sequence[Row]) -> int:

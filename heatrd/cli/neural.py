@@ -22,6 +22,7 @@ from heatrd.cli._output import (
     add_output_arguments,
     add_unit_argument,
     check_output_files,
+    deliver,
     numbers,
     print_json,
     print_table,
@@ -29,7 +30,7 @@ from heatrd.cli._output import (
     save_picture,
     write_columns,
 )
-from heatrd.cli._sources import add_source_arguments, one_source
+from heatrd.cli._sources import NamedSource, add_source_arguments, one_source
 from heatrd.cli.compare import best_answer
 from heatrd.cli.curve import number_list
 from heatrd.errors import InvalidInput, TooLarge
@@ -66,18 +67,24 @@ def run(args: argparse.Namespace) -> int:
     sizes = {} if args.held_out is None else {"held_out": args.held_out, "particles": args.held_out}
     curve = model.curve(args.points, **sizes)
     columns = _columns(curve, None if args.no_certified else named.source, NATS_PER[args.unit])
+    if args.save:
+        model.save(args.save)
+    in_unit = {f"{name}_{args.unit}" if name in RATES else name: column for name, column in columns.items()}
+    deliver(
+        args,
+        answer=lambda: _report(named, columns, args),
+        out=lambda: write_columns(args.out, in_unit),
+        plot=lambda: save_picture(args.plot, lambda figure: curve.plot(ax=figure.subplots(), unit=args.unit)),
+    )
+    return 0
+
+
+def _report(named: NamedSource, columns: dict[str, np.ndarray], args: argparse.Namespace) -> None:
     if args.json:
         print_json({"source": named.label, "unit": args.unit, "seed": args.seed, "steps": args.steps, **columns})
     else:
         print(f"{named.label}: rates in {args.unit}s per vector of {named.source.dim}")
         print_table({name.replace("_", " "): numbers(column) for name, column in columns.items()})
-    if args.save:
-        model.save(args.save)
-    if args.out:
-        write_columns(args.out, {f"{name}_{args.unit}" if name in RATES else name: c for name, c in columns.items()})
-    if args.plot:
-        save_picture(args.plot, lambda figure: curve.plot(ax=figure.subplots(), unit=args.unit))
-    return 0
 
 
 def _range(text: str | None) -> tuple[float, float] | None:

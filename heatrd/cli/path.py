@@ -21,6 +21,7 @@ from heatrd.cli._output import (
     PICTURES,
     add_output_arguments,
     check_output_files,
+    deliver,
     print_json,
     print_pairs,
     save_picture,
@@ -59,15 +60,20 @@ def run(args: argparse.Namespace) -> int:
         gap = None if args.no_certificate else path.certificate.gap
     record = {"source": named.label, "epsilon": args.epsilon, **{name: getattr(path, name) for name in EVIDENCE}}
     record |= {"flags": list(path.flags)} | ({} if gap is None else {"gap": gap})
+    deliver(
+        args,
+        answer=lambda: _report(record, args),
+        out=lambda: write_columns(args.out, _columns(path, _times(path) if times is None else times)),
+        plot=lambda: _draw(args.plot, path),
+    )
+    return 0
+
+
+def _report(record: dict[str, Any], args: argparse.Namespace) -> None:
     if args.json:
         print_json(record)
     else:
         print_pairs([(name.replace("_", " "), _text(value)) for name, value in record.items()])
-    if args.out:
-        write_columns(args.out, _columns(path, _times(path) if times is None else times))
-    if args.plot:
-        _draw(args.plot, path)
-    return 0
 
 
 def _text(value: Any) -> str:

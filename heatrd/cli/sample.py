@@ -22,6 +22,7 @@ import heatrd
 from heatrd.cli._output import (
     add_output_arguments,
     check_output_files,
+    deliver,
     numbers,
     print_json,
     print_table,
@@ -60,18 +61,23 @@ def run(args: argparse.Namespace) -> int:
         solution = best_answer(named.source, TOL, epsilon=args.epsilon)
         ensemble = heatrd.sample(solution.bridge, args.paths, args.steps, rng=args.seed, scheme=args.scheme)
         table = summary(solution, ensemble, args)
+    terminal = {f"x{axis + 1}": column for axis, column in enumerate(ensemble.terminal.T)}
+    deliver(
+        args,
+        answer=lambda: _report(named.label, ensemble.scheme, table, args),
+        out=lambda: write_columns(args.out, terminal),
+        plot=lambda: save_picture(args.plot, lambda figure: _draw(figure, solution.bridge, args)),
+    )
+    return 0
+
+
+def _report(label: str, scheme: str, table: dict[str, dict[str, float]], args: argparse.Namespace) -> None:
     if args.json:
         settings = {name: getattr(args, name) for name in ("epsilon", "paths", "steps", "seed")}
-        print_json({"source": named.label, **settings, "scheme": ensemble.scheme, "quantities": table})
+        print_json({"source": label, **settings, "scheme": scheme, "quantities": table})
     else:
         columns = {head: numbers([row[head] for row in table.values()]) for head in HEADS}
         print_table({"quantity": list(table), **columns})
-    if args.out:
-        axes = ensemble.terminal.T
-        write_columns(args.out, {f"x{axis + 1}": column for axis, column in enumerate(axes)})
-    if args.plot:
-        save_picture(args.plot, lambda figure: _draw(figure, solution.bridge, args))
-    return 0
 
 
 def summary(solution: Any, ensemble: Any, args: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -24,6 +24,7 @@ from heatrd.cli._output import (
     add_output_arguments,
     add_unit_argument,
     check_output_files,
+    deliver,
     numbers,
     print_json,
     print_pairs,
@@ -60,14 +61,12 @@ def run(args: argparse.Namespace) -> int:
     named = one_source(args)
     with sign_of_life(f"solving {named.label}", args):
         solution, complaint = _solve(named, args)
-    if args.json:
-        print_json(as_record(solution, named, args.unit))
-    else:
-        _print(solution, named, args.unit)
-    if args.out:
-        write_columns(args.out, _law_columns(solution))
-    if args.plot:
-        save_picture(args.plot, lambda figure: _draw(figure, solution, args.unit))
+    deliver(
+        args,
+        answer=lambda: _report(solution, named, args),
+        out=lambda: write_columns(args.out, _law_columns(solution)),
+        plot=lambda: save_picture(args.plot, lambda figure: _draw(figure, solution, args.unit)),
+    )
     if complaint or solution.gap > solution.tol:
         reason = complaint or f"certified to {solution.gap:.2g} nats, not to the {solution.tol:.2g} asked; raise --tol"
         print(f"heatrd: {' '.join(reason.split())}", file=sys.stderr)
@@ -119,6 +118,13 @@ def as_record(solution: Any, named: NamedSource, unit: str) -> dict[str, Any]:
         "regime": solution.regime,
         "reconstruction": {"points": law.points, "weights": law.weights},
     }
+
+
+def _report(solution: Any, named: NamedSource, args: argparse.Namespace) -> None:
+    if args.json:
+        print_json(as_record(solution, named, args.unit))
+    else:
+        _print(solution, named, args.unit)
 
 
 def _print(solution: Any, named: NamedSource, unit: str) -> None:

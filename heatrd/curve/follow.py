@@ -44,7 +44,6 @@ _PANEL, _FINER = 4.0, 2.8  # panels of the quadrature, in √ε, and of the seco
 _STRIDE = 0.05  # longest step in log ε without a point in between
 _MOST_NODES = 12_000
 _REACH = 8.5
-_FROZEN = 1e12
 _ATTEMPTS = 4
 _LOOSE = 1e-3  # first slack after a division
 _HALVINGS = 5
@@ -53,20 +52,56 @@ _RANGE = 1.5  # a lattice, or a quadrature, serves ε over this factor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _System:
-    """c and its derivatives (units of √ε) at the nodes, and the band of the Gauss–Newton matrix."""
+    """c and its derivatives (units of √ε) at the nodes; the band of the Gauss–Newton matrix, with the place of each
+    weight in it (a free position follows its weight)."""
 
     c: FloatArray
     c1: FloatArray
     c2: FloatArray
+    free: BoolArray
+    weight: NDArray[np.int64]
     band: FloatArray
 
-    def factor(self, slack: FloatArray, free: BoolArray, damping: float) -> FloatArray | None:
+    @classmethod
+    def at(cls, measure: LineMeasure, y: FloatArray, nu: FloatArray, free: BoolArray, root: float) -> _System:
+        low, high = kernels.windows(measure.x, y, root, _REACH)
+        c, c1, c2 = np.empty(y.size), np.empty(y.size), np.empty(y.size)
+        column = np.concatenate([[0], np.cumsum(1 + free)])
+        band = np.zeros((int(column[-1]), int((column[high] - column[low]).max())))
+        nothing = np.full(measure.x.size, -np.inf)
+        kernels.newton_system(measure.x, measure.mass, y, np.log(nu), nothing, root, low, high, column, band, c, c1, c2)
+        return cls(c, c1, c2, free, column[:-1], band)
+
+    def residual(self, slack: FloatArray) -> float:
+        """Largest violation of 1 − c = s and, at free atoms, of c′ = 0."""
+        return max(float(np.max(np.abs(1 - self.c - slack))), float(np.max(np.abs(self.c1[self.free]), initial=0.0)))
+
+    def step(
+        self, nu: FloatArray, slack: FloatArray, tau: FloatArray, damping: float
+    ) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Newton step of weights, positions (units of √ε) and slacks; None where the matrix cannot be factored."""
+        factor = self._factor(slack, damping)
+        if factor is None:
+            return None
+        free, scale = self.free, np.sqrt(nu)
+        right = np.empty(factor.shape[0])
+        right[self.weight] = scale * (self.c - 1 + tau / nu)
+        right[self.weight[free] + 1] = (scale * self.c1)[free]
+        kernels.band_solve(factor, right)
+        dnu, move = scale * right[self.weight], np.zeros(nu.size)
+        move[free] = right[self.weight[free] + 1] / scale[free]
+        return dnu, move, (tau - nu * slack - slack * dnu) / nu
+
+    def _factor(self, slack: FloatArray, damping: float) -> FloatArray | None:
         """Cholesky factor of the matrix with damped positions; of its Gauss–Newton part where it is not definite."""
+        weight, position = self.weight[self.free], self.weight[self.free] + 1
+        curvature = np.maximum(-self.c2[self.free], 0.0)
         for damp, mixed in ((damping, 1.0), (30 * damping, 1.0), (1e3 * damping, 1.0), (1e3 * damping, 0.0)):
             band = self.band.copy()
-            band[0::2, 0] += slack
-            band[1::2, 0] += np.where(free, np.maximum(-self.c2, 0.0) + damp, _FROZEN)
-            band[0::2, 1] -= np.where(free, mixed * self.c1, 0.0)
+            band[self.weight, 0] += slack
+            if position.size:
+                band[position, 0] += curvature + damp
+                band[weight, 1] -= mixed * self.c1[self.free]
             if kernels.band_cholesky(band):
                 return band
         return None
@@ -184,24 +219,16 @@ class Follower:
         tau = _BARRIER * self.tol * start.envelope
         root = math.sqrt(eps)
         for done in range(31 if not self._past else 9):
-            system = _newton_system(self._measure, y, nu, root)
-            residual = max(
-                float(np.max(np.abs(1 - system.c - slack))), float(np.max(np.abs(system.c1[free]), initial=0.0))
-            )
+            system = _System.at(self._measure, y, nu, free, root)
+            residual = system.residual(slack)
             if not math.isfinite(residual):
                 return None
             if residual <= 0.1 * self.tol and float(np.max(nu * slack / tau)) < 4:
                 return Nodes(y, nu, start.envelope, slack, free, residual, done)
-            factor = system.factor(slack, free, _BARRIER * self.tol)
-            if factor is None:
+            step = system.step(nu, slack, tau, _BARRIER * self.tol)
+            if step is None:
                 return None
-            scale = np.sqrt(nu)
-            right = np.empty(2 * y.size)
-            right[0::2] = scale * (system.c - 1 + tau / nu)
-            right[1::2] = np.where(free, scale * system.c1, 0.0)
-            kernels.band_solve(factor, right)
-            dnu, move = scale * right[0::2], np.where(free, right[1::2] / scale, 0.0)
-            dslack = (tau - nu * slack - slack * dnu) / nu
+            dnu, move, dslack = step
             a = min(1.0, 0.99 * longest_step(nu, dnu), 0.3 / max(float(np.max(np.abs(move))), 1e-300))
             y, nu = y + a * root * move, nu + a * dnu
             slack = np.maximum(slack + min(1.0, 0.99 * longest_step(slack, dslack)) * dslack, 1e-18)
@@ -296,16 +323,6 @@ def _near(value: FloatArray, log: FloatArray) -> FloatArray:
     """exp(log), at most a factor e from ``value``."""
     base = np.log(value)
     return np.asarray(np.exp(np.clip(log, base - 1, base + 1)))
-
-
-def _newton_system(measure: LineMeasure, y: FloatArray, nu: FloatArray, root: float) -> _System:
-    low, high = kernels.windows(measure.x, y, root, _REACH)
-    c, c1, c2 = np.empty(y.size), np.empty(y.size), np.empty(y.size)
-    band = np.zeros((2 * y.size, 2 * int((high - low).max())))
-    nothing = np.full(measure.x.size, -np.inf)
-    column = 2 * np.arange(y.size + 1)
-    kernels.newton_system(measure.x, measure.mass, y, np.log(nu), nothing, root, low, high, column, band, c, c1, c2)
-    return _System(c, c1, c2, band)
 
 
 def _completed(measure: LineMeasure, nodes: Nodes) -> tuple[FloatArray, FloatArray]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatrd import arguments
+from heatrd.closed_forms import gaussian_upper_bound, shannon_lower_bound
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.files import read_curve, write_curve
 from heatrd.curve.interpolant import ConvexCurve
@@ -171,17 +174,27 @@ class RDCurve:
         return np.clip(self._smooth(d), np.minimum(lower, upper), upper)
 
     def plot(self, ax: Any = None, unit: str = "nat", x: str = "distortion", **options: Any) -> Any:
-        """Draw the curve with its band; return the axes.
+        """Draw the curve with its band, the Shannon and the Gaussian bound; return the axes.
 
         Parameters
         ----------
         ax : matplotlib axes, optional
         unit : "nat" or "bit"
         x : "distortion" or "snr_db"
+        options
+            Of `heatrd.plots.plot_curve`; ``bounds={}`` leaves the two bounds out.
         """
         from heatrd import plots
 
-        return plots.plot_curve(self, ax=ax, unit=unit, x=x, **options)
+        return plots.plot_curve(self, ax=ax, unit=unit, x=x, **{"bounds": self.closed_forms, **options})
+
+    @property
+    def closed_forms(self) -> dict[str, Callable[[ArrayLike], Any]]:
+        """The Shannon lower and the Gaussian upper bound of the source, as functions of the distortion, nats."""
+        return {
+            "shannon": partial(shannon_lower_bound, self.source),
+            "gaussian": partial(gaussian_upper_bound, self.source),
+        }
 
     def sensitivity(self, distortion: float) -> dict[str, Any]:
         """Return ∂R(D)/∂θ for every real parameter θ of the source (envelope theorem), nats per unit of θ.

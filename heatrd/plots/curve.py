@@ -1,8 +1,8 @@
 """Pictures of rate–distortion curves.
 
 A curve is drawn by its attributes ``distortions``, ``rates``, ``rates_lower``, ``epsilons``, ``solutions``, ``source``
-and its method ``bounds(D) -> (lower, upper)``, all in nats. The closed-form bounds beside it come as two functions
-of the distortion, ``{"shannon": ..., "gaussian": ...}``, from whoever has them.
+and its methods ``bounds(D) -> (lower, upper)`` and ``rate(D)``, all in nats. The closed-form bounds beside it come as
+two functions of the distortion, ``{"shannon": ..., "gaussian": ...}``, from whoever has them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def plot_excess(
 ) -> Any:
     """Draw the certified excess of R(D) over the Shannon lower bound, on a log scale.
 
-    The band runs from the certified lower to the certified upper bound; an excess below 1e-13 nats is drawn there.
+    The band runs from the certified lower to the certified upper bound, the line is the interpolant inside it; an
+    excess below 1e-13 nats is drawn there.
     Parameters as for `plot_curves`, but ``bounds`` needs "shannon".
     """
     per, lowest = check_unit(unit), np.inf
@@ -93,10 +94,11 @@ def plot_excess(
         lower, upper = _band(curve, distortion)
         base = np.asarray(beside["shannon"](distortion), dtype=float)
         low, high = (np.maximum(side - base, EXCESS_FLOOR) / per for side in (lower, upper))
+        middle = np.maximum(np.asarray(curve.rate(distortion)) - base, EXCESS_FLOOR) / per
         position = _position(curve, distortion, x)
-        ax.fill_between(position, low, high, color=colour, alpha=0.35, linewidth=0)
-        ax.plot(position, high, color=colour, linewidth=1.2, label=label or "certified excess")
-        lowest = min(lowest, float(np.quantile(high, 0.03)))
+        ax.fill_between(position, low, high, color=colour, alpha=0.3, linewidth=0)
+        ax.plot(position, middle, color=colour, linewidth=1.2, label=label or "certified excess")
+        lowest = min(lowest, float(np.quantile(middle, 0.03)))
     ax.set_yscale("log")
     ax.set_ylim(bottom=max(lowest / 10, EXCESS_FLOOR / per / 2))
     _finish(ax, curves, unit, x)
@@ -188,7 +190,7 @@ def _draw_band(ax: Any, curve: Any, colour: Any, label: str, per: float, x: str)
     lower, upper = _band(curve, distortion)
     position = _position(curve, distortion, x)
     ax.fill_between(position, lower / per, upper / per, color=colour, alpha=0.25, linewidth=0)
-    ax.plot(position, (lower + upper) / (2 * per), color=colour, label=label or "R(D), certified")
+    ax.plot(position, np.asarray(curve.rate(distortion)) / per, color=colour, label=label or "R(D), certified")
     nodes = np.asarray(curve.distortions, dtype=float)
     if len(nodes) <= 40:
         ax.plot(_position(curve, nodes, x), np.asarray(curve.rates) / per, "o", color=colour, markersize=2.8)
