@@ -12,6 +12,7 @@ from heatrd.certificate.radial import RadialLaw, certify_radii, log_kernel, slop
 from heatrd.certificate.space import certify_law
 from heatrd.errors import InvalidInput
 from heatrd.kernels.space import chebyshev_table, radial_log_kernel
+from heatrd.reconstruction import dispatch
 from heatrd.reconstruction.radial import radial_form, reconstruct
 from heatrd.sources import Ball, Disc, IsotropicLaplace, IsotropicT, MultivariateT, NoisySphere, Sphere
 from heatrd.sources._bessel import bessel_ratio, log_damped_average, log_sphere_average
@@ -195,3 +196,26 @@ def test_a_sphere_far_away_proves_nothing_wrong():
     good = certify_radii(source, np.linspace(0.02, 1.0, 50), np.linspace(0.02, 1.0, 50), 0.001, repair=False)
     assert far.lagrangian > 1e5
     assert far.lagrangian_lower <= good.lagrangian
+
+
+def test_certify_law_takes_the_radius_where_it_can():
+    """In R^10 the points cannot be listed, and in the plane listing them would lose digits."""
+    for source, epsilon in [(Ball(10), 0.02), (Disc(), 0.1)]:
+        certificate, _ = reconstruct(source, epsilon)
+        again = dispatch.certify_law(source, certificate.law, epsilon)
+        assert again.gap <= 2 * certificate.gap + 1e-10
+        assert again.lagrangian == pytest.approx(certificate.lagrangian, abs=1e-12)
+
+
+def test_shells_beyond_the_last_node_bound_the_tail():
+    """The tail's cost falls from the energy to it (5e-5) to a few nats of its mass; the spread bounds −log κ̄."""
+    source = IsotropicT(2, 5.0)
+    problem = certificate_radial.radial_problem(source, 0.5)
+    cost = certificate_radial._tail_cost(source, problem, np.ones(1))
+    assert 20 * problem.tail_mass < cost < 200 * problem.tail_mass
+    assert cost < 0.01 * problem.tail_energy / problem.epsilon
+    with mpmath.workdps(30):
+        for dim, t in [(2, 1e6), (7, 1e6), (3, 1e4)]:
+            exact = float(t - mpmath.log(mpmath.hyp0f1(mpmath.mpf(dim) / 2, mpmath.mpf(t) ** 2 / 4)))
+            bound = float(certificate_radial._spread(dim, np.array([t]))[0])
+            assert exact - 1e-9 <= bound <= exact * 1.001

@@ -384,3 +384,13 @@ def test_second_quadrature_sees_a_coarse_first_one():
     good = check_nodes(fine.tiles, fine.scaled(law.points), law.weights, 1e-6, repair=False, finer=fine.finer)
     assert check.difference > 10 * good.difference
     assert abs(check.objective - good.objective) <= 3 * check.difference + 1e-9
+
+
+def test_memory_is_predicted_before_the_start(monkeypatch):
+    problem = space_problem(Polygon(), 0.05)
+    needed = space.predicted_bytes(problem, problem.tiles, 200, 1e-9)
+    assert 8 * 3 * 200**2 < needed < 2**30
+    assert space.predicted_bytes(problem, problem.tiles, 6000, 1e-9) > 8 * 3 * 6000**2
+    monkeypatch.setattr(space, "MEMORY", needed // 100)
+    with pytest.raises(TooLarge, match="GiB would be needed"):
+        space.reconstruct(Polygon(), 0.05)

@@ -33,7 +33,7 @@ __all__ = ["RadialLaw", "RadialProblem", "certify_radii", "log_kernel", "radial_
 FloatArray = NDArray[np.float64]
 
 _REACH = 13.0
-_WIDEST = 600.0  # √ε between the innermost and the outermost radius
+_WIDEST = 250.0  # √ε between the innermost and the outermost radius
 _TABLE_ORDER, _TABLE_WIDTH, _TABLE_PANELS = 14, 0.2, 100  # up to t = e^20
 _ENUMERABLE = 1_000_000
 
@@ -279,6 +279,35 @@ def _distortion(problem: RadialProblem, radii: FloatArray, weights: FloatArray) 
     return float(problem.mu @ (p * cost).sum(axis=1))
 
 
+def _spread(dim: int, t: FloatArray) -> FloatArray:
+    """Bound of −log κ̄(t) for any t: beyond t₀ = 1e5 its slope 1 − A_d is at most (d − 1)(1 + d/t₀)/2t."""
+    known = np.minimum(t, 1e5)
+    return np.asarray(-log_damped_average(dim, known) + 0.5 * (dim - 1) * (1 + dim / 1e5) * np.log(t / known))
+
+
+def _tail_cost(source: RadialSource, problem: RadialProblem, weights: FloatArray) -> float:
+    """Bound of what the mass δ beyond the last node adds to F, nats.
+
+    Either every x there goes to the nearest sphere of the law: ∫ ‖x − y‖²/2ε + δ log(1/w). Or, where the source knows
+    P(ρ > r), the law gives the share δ to J more spheres of radii s_j = s_0 q^j: with p_j the mass between s_j and
+    s_{j+1}, Σ_j p_j ((s_{j+1} − s_j)²/2 − log κ̄(s_{j+1}²) + log(J/δ)), κ̄(t) = E exp(t(e·V − 1)), and δ + δ² for the
+    share itself.
+    """
+    delta = problem.tail_mass
+    plain = problem.tail_energy / problem.epsilon - delta * float(np.log(weights.min()))
+    outer = float(problem.r.max())
+    if not hasattr(source, "tail") or outer < 20.0:
+        return plain
+    count = int(np.ceil(np.log(1e7) / np.log1p(8.0 / outer)))
+    s = outer * np.exp(np.linspace(0.0, np.log(1e7), count + 1))
+    mass, energy = np.array([source.tail(float(r) * np.sqrt(problem.epsilon)) for r in s]).T
+    shell = -np.diff(mass)
+    cost = 0.5 * np.diff(s) ** 2 + _spread(problem.dim, s[1:] ** 2) + np.log(count / delta)
+    inner = max(delta - mass[0], 0.0) * (0.5 * outer**2 - float(np.log(weights.min())))
+    rest = energy[-1] / problem.epsilon + mass[-1] * np.log(count / delta)
+    return min(plain, float(shell @ cost + rest + inner + delta + delta**2))
+
+
 def as_certificate(
     source: RadialSource, problem: RadialProblem, check: NodalCheck, radii: FloatArray, weights: FloatArray
 ) -> Certificate:
@@ -287,8 +316,7 @@ def as_certificate(
     epsilon, root = problem.epsilon, float(np.sqrt(problem.epsilon))
     upper = lower = check.difference
     if problem.tail_mass > 0:
-        edge = -float(np.log(weights.min()))
-        upper += problem.tail_energy / epsilon + problem.tail_mass * edge
+        upper += _tail_cost(source, problem, weights)
         lower += problem.tail_mass * (1 + abs(check.objective))
     rounding = 4e-14 * (1 + abs(check.objective))
     law = RadialLaw(root * radii, weights, source.centre, 0.75 * root)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from heatrd.certificate import space as space_certificate
 from heatrd.certificate.base import Certificate
+from heatrd.certificate.radial import RadialLaw, certify_radii
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
@@ -47,10 +50,16 @@ def solver_for(source: Source, tol: float) -> Solve:
 
 
 def certify_law(source: Source, law: DiscreteLaw, epsilon: float) -> Certificate:
-    """Bound L(ε) from any reconstruction law."""
+    """Bound L(ε) from any reconstruction law: by the radius or block by block where source and law allow it."""
     if isinstance(source, Source1D):
         _check_place(source)
         return line.certify_law(source, law, resolvable(source, epsilon))
+    symmetric = radial.radial_form(source)
+    if symmetric is not None and isinstance(law, RadialLaw) and np.array_equal(law.centre, symmetric.centre):
+        some = law.masses > 0
+        return certify_radii(symmetric, law.radii[some], law.masses[some], epsilon)
+    if isinstance(law, product.ProductLaw) and product.matches(source, law):
+        return product.certify(source, law, epsilon, certify_law)
     return space_certificate.certify_law(source, law, epsilon)
 
 

@@ -23,13 +23,14 @@ from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction import line, radial, space
 from heatrd.sources import Gaussian, Source, Source1D
 
-__all__ = ["ProductLaw", "applies", "reconstruct"]
+__all__ = ["ProductLaw", "applies", "certify", "matches", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
 
 _ENUMERABLE = 1_000_000
 
 BlockSolver = Callable[[Source, float, float, Any], tuple[Certificate, str]]
+BlockCertifier = Callable[[Source, Any, float], Certificate]
 
 
 class ProductLaw:
@@ -169,10 +170,14 @@ def reconstruct(
         if key not in solved:
             solved[key] = solve_block(block.source, epsilon, each, first)
         parts.append(solved[key])
-    certificates = [c for c, _ in parts]
     regimes = {r for _, r in parts}
-    bases = [b.basis for b in blocks]
-    certificate = Certificate(
+    certificate = _sum([c for c, _ in parts], [b.basis for b in blocks], shift, epsilon)
+    return certificate, regimes.pop() if len(regimes) == 1 else "atomic"
+
+
+def _sum(certificates: list[Certificate], bases: list[FloatArray], shift: FloatArray, epsilon: float) -> Certificate:
+    """The certificate of the product of the blocks' laws."""
+    return Certificate(
         epsilon=float(epsilon),
         lagrangian=sum(c.lagrangian for c in certificates),
         lagrangian_lower=sum(c.lagrangian_lower for c in certificates),
@@ -182,7 +187,25 @@ def reconstruct(
         law=ProductLaw([c.law for c in certificates], bases, shift),  # type: ignore[arg-type]
         quadrature=ProductLaw([c.quadrature for c in certificates], bases, shift),  # type: ignore[arg-type]
     )
-    return certificate, regimes.pop() if len(regimes) == 1 else "atomic"
+
+
+def matches(source: Source, law: ProductLaw) -> bool:
+    """Whether the law has the independent blocks of the source."""
+    if not applies(source):
+        return False
+    blocks, shift = _blocks(source)
+    return (
+        len(blocks) == len(law.blocks)
+        and np.array_equal(shift, law.shift)
+        and all(np.array_equal(block.basis, basis) for block, basis in zip(blocks, law.bases))
+    )
+
+
+def certify(source: Source, law: ProductLaw, epsilon: float, certify_block: BlockCertifier) -> Certificate:
+    """Bound L(ε) from a law that `matches` the source, block by block."""
+    blocks, shift = _blocks(source)
+    parts = [certify_block(block.source, part, epsilon) for block, part in zip(blocks, law.blocks)]
+    return _sum(parts, [b.basis for b in blocks], shift, epsilon)
 
 
 def _identity(source: Source) -> bytes:

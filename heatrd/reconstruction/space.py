@@ -30,6 +30,7 @@ from heatrd.certificate.space import (
     check_nodes,
     space_problem,
 )
+from heatrd.certificate.supremum import degrees
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
@@ -38,13 +39,14 @@ from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Source
 
-__all__ = ["DEFAULT_TOLERANCE", "reconstruct"]
+__all__ = ["DEFAULT_TOLERANCE", "MEMORY", "predicted_bytes", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 DEFAULT_TOLERANCE = {2: 1e-8, 3: 1e-6}
 _LATTICE = 0.8  # first lattice, of √ε
+MEMORY = 4 * 2**30  # bytes
 _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
@@ -184,7 +186,7 @@ class _Exchange:
             if not fine:
                 if worst < 1e-4 or cycle > 12:
                     tiles = self.tiles
-            elif worst <= 100 * self.tol or settled or time.thread_time() > self.deadline:
+            elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
                 if self._judge(y, w) or time.thread_time() > self.deadline:
                     break
             take = matter > max(1e-2 * worst, 0.02 * self.tol)
@@ -192,7 +194,7 @@ class _Exchange:
                 take &= squared_distances(check.maxima, y).min(axis=1) > 0.12**2
             order = np.argsort(-matter * take)[: min(int(take.sum()), _MOST_ATOMS - len(y))]
             new = check.maxima[order]
-            settled = len(order) <= 2 or (fine and worst < 1e-6)
+            settled = len(order) <= 2 or (fine and worst <= 100 * self.tol)
             if len(new):
                 y, w = self._insert(tiles, y, w, new, 0.02 * self.tol)
         return self._best(y, w)
@@ -209,7 +211,7 @@ class _Exchange:
             y,
             w,
             tol=0.05 * self.tol,
-            iterations=25 if settled else 8,
+            iterations=25 if settled else 18,
             shift=1e-7 if settled else 1e-4,
         )
         return *_merge(result.points, result.weights, 0.05), result.residual
@@ -232,7 +234,7 @@ class _Exchange:
             )
             if self.best is None or check.gap < self.best[0].gap:
                 self.best = (check, y, w, tilt)
-            if check.gap <= 0.5 * self.tol:
+            if not 0.5 * self.tol < check.gap < 10 * self.tol:
                 break
         assert self.best is not None
         gap = self.best[0].gap
@@ -258,12 +260,7 @@ class _Exchange:
         shape = self.mass_around(y)
         keep = shape > (1e-4 if self.dim == 2 else 3e-3) * shape.max()
         y, shape = y[keep], shape[keep]
-        if len(y) > _MOST_CANDIDATES:
-            raise TooLarge(
-                f"the lattice of spacing {spacing}√ε has {len(y)} nodes near the source; at most {_MOST_CANDIDATES} "
-                "fit: use a larger epsilon",
-                _MOST_CANDIDATES,
-            )
+        self._refuse(len(y), spacing)
         t0 = time.monotonic()
         found = optimal_weights(partial(tile_hessian, tiles, y), shape, shape, tol=1e-6)
         _log.debug(
@@ -276,6 +273,22 @@ class _Exchange:
             int(found.active.sum()),
         )
         return _cluster(y[found.active], found.weights[found.active], _RADIUS * spacing)
+
+    def _refuse(self, candidates: int, spacing: float) -> None:
+        """Raise `TooLarge`, before allocation, where memory or time would not do."""
+        if candidates > _MOST_CANDIDATES:
+            raise TooLarge(
+                f"the lattice of spacing {spacing}√ε has {candidates} nodes near the source; at most "
+                f"{_MOST_CANDIDATES} fit: use a larger epsilon",
+                _MOST_CANDIDATES,
+            )
+        needed = predicted_bytes(self.problem, self.coarse, candidates, self.accuracy)
+        if needed > MEMORY:
+            raise TooLarge(
+                f"about {needed / 2**30:.1f} GiB would be needed at epsilon={self.problem.epsilon:g}; "
+                f"{MEMORY / 2**30:g} GiB are allowed: use a larger epsilon or a larger tol",
+                MEMORY,
+            )
 
     def _insert(
         self, tiles: Tiles, y: FloatArray, w: FloatArray, new: FloatArray, tol: float
@@ -297,6 +310,20 @@ class _Exchange:
             time.monotonic() - t0,
         )
         return points[keep], found.weights[keep]
+
+
+def predicted_bytes(problem: SpaceProblem, coarse: Tiles, candidates: int, accuracy: float) -> int:
+    """Peak memory of the exchange, bytes: quadratures, Newton systems of weights and of atoms, the scan of c.
+
+    Two or three matrices of each kind live at once; a scan keeps the values of its cells three times over.
+    """
+    dim, tiles = problem.tiles.dim, problem.tiles
+    nodes = tiles.size + coarse.size + (0 if problem.finer is None else problem.finer.size)
+    atoms = (1 + dim) * min(candidates, _MOST_ATOMS)
+    n, _, _ = degrees(accuracy, dim)
+    occupied = np.unique(np.floor(tiles.points / 2.0).astype(np.int64), axis=0)
+    values = 3**dim * len(occupied) * n**dim if len(occupied) < 64 else 2 * len(occupied) * n**dim
+    return 8 * (12 * (dim + 2) * nodes + 3 * candidates**2 + 4 * atoms**2 + 3 * values)
 
 
 def _near_lattice(tiles: Tiles, spacing: float) -> FloatArray:

@@ -391,7 +391,7 @@ class IsotropicT(RadialSource):
     def second_moment(self) -> float:
         return self.dim * self.scale**2 * self.df / (self.df - 2)
 
-    def _tail(self, r: float) -> tuple[float, float]:
+    def tail(self, r: float) -> tuple[float, float]:
         """P(ρ > r) and ∫_{ρ > r} ρ²: ρ²/(scale² dim) is F(dim, df)."""
         x = r**2 / (r**2 + self.df * self.scale**2)
         mass = float(special.betaincc(0.5 * self.dim, 0.5 * self.df, x))
@@ -401,7 +401,7 @@ class IsotropicT(RadialSource):
     def radial_nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         x = float(special.betainccinv(0.5 * self.dim, 0.5 * self.df, mass))
         high = self.scale * float(np.sqrt(self.df * x / max(1 - x, 1e-300)))
-        lost, energy = self._tail(high)
+        lost, energy = self.tail(high)
         low = 0.0
         if self.dim > 12:
             y = float(special.betaincinv(0.5 * self.dim, 0.5 * self.df, 1e-18))
@@ -413,7 +413,7 @@ class IsotropicT(RadialSource):
         x = float(special.betainccinv(0.5 * self.dim, 0.5 * self.df, max(mass, 1e-7 if self.dim == 2 else 1e-5)))
         high = self.scale * float(np.sqrt(self.df * x / (1 - x)))
         most = 130.0 if self.dim == 2 else 30.0
-        lost, _ = self._tail(min(high, most * spacing))
+        lost, _ = self.tail(min(high, most * spacing))
         return super().nodes(spacing, lost)
 
     def log_profile(self, r: FloatArray) -> FloatArray:
