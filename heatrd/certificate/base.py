@@ -32,7 +32,7 @@ class Certificate:
         D_ν = E‖X−Y‖² of the channel π(dy|x) = ν(dy) k(x−y)/Z(x).
     log_sup : float
         log of the proved upper bound of sup c over the continuum, before any repair of the dual. On the line c
-        is that of the core of μ; its far tail (mass 1e-3 of the tolerance) has a dual term of its own. Infinite where
+        is that of the core of μ; its far tail has a dual term of its own. Infinite where
         the lower bound is the entropy's and c was not looked at (`certificate.shannon`).
     discretisation : float
         The estimated error of integrating against the discretised source, already inside the bounds.
