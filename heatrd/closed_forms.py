@@ -101,6 +101,7 @@ def gaussian_rate(covariance: ArrayLike, distortion: ArrayLike) -> Any:
     knots = eigenvalues / top
     # D(θ) = Σ min(θ, λ_i) is linear between eigenvalues
     at_knots = np.array([np.minimum(theta, knots).sum() for theta in knots])
+    level = np.minimum(level, knots.sum() * top)  # the rate is zero from there on
     water = np.interp(level / top, np.concatenate([[0.0], at_knots]), np.concatenate([[0.0], knots]))
     small = level / top < at_knots[0]
     log_water = np.where(small, np.log(level) - np.log(len(knots)) - np.log(top), np.log(np.where(small, 1.0, water)))

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput, TooLarge
 
 __all__ = ["Grid", "as_grid", "available_memory", "box_of", "check_memory", "ghost_index"]
@@ -40,14 +42,18 @@ class Grid:
     @classmethod
     def uniform(cls, low: ArrayLike, high: ArrayLike, shape: int | Sequence[int]) -> Grid:
         """Divide the box [low, high] into ``shape`` equal cells (the centres lie half a cell inside the walls)."""
-        lows = np.atleast_1d(np.asarray(low, dtype=np.float64))
-        highs = np.atleast_1d(np.asarray(high, dtype=np.float64))
-        counts = np.atleast_1d(np.asarray(shape))
-        lows, highs, counts = np.broadcast_arrays(lows, highs, counts)
+        pairs = (("low", low), ("high", high), ("shape", shape))
+        given = [np.atleast_1d(arguments.numbers(value, f"grid: {name}")) for name, value in pairs]
+        try:
+            lows, highs, counts = np.broadcast_arrays(*given)
+        except ValueError:
+            lengths = ", ".join(str(v.size) for v in given)
+            raise InvalidInput(f"grid: low, high and shape have lengths {lengths}; need equal ones") from None
         if lows.ndim != 1 or not (np.isfinite(lows).all() and np.isfinite(highs).all() and (highs > lows).all()):
             raise InvalidInput(f"grid: need finite low < high per axis; got low={low!r}, high={high!r}")
-        if (counts < 2).any() or (counts != np.floor(counts)).any():
-            raise InvalidInput(f"grid: need at least 2 cells per axis; got shape={shape}")
+        if not ((counts >= 2) & (counts == np.floor(counts)) & (counts < 2**40)).all():
+            raise InvalidInput(f"grid: need at least 2 cells per axis; got shape={arguments.short(shape)}")
+        check_memory([int(n) for n in counts], 1, "a grid")
         return as_grid([_centres(a, b, int(n)) for a, b, n in zip(lows, highs, counts)])
 
     @property
@@ -223,7 +229,25 @@ def _trim(kept: NDArray[np.bool_], low: FloatArray, high: FloatArray) -> tuple[F
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be allocated without swapping (best guess of the operating system)."""
+    """Bytes that can be allocated: what is free (best guess of the operating system), within its own limit."""
+    return max(0, min(_free_memory(), _address_space_left()))
+
+
+def _address_space_left() -> int:
+    """What RLIMIT_AS leaves to this process."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return sys.maxsize
+        with open("/proc/self/statm", encoding="ascii") as pages:
+            return limit - int(pages.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return sys.maxsize
+
+
+def _free_memory() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as info:
             for line in info:

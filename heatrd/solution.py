@@ -116,6 +116,8 @@ class Solution:
     def snr_db(self) -> float:
         """10 log₁₀(total variance / distortion)."""
         variance = self.source.total_variance
+        if self.distortion == 0:
+            return math.inf if variance > 0 else 0.0
         return 10 * math.log10(variance / self.distortion) if variance > 0 else 0.0
 
     @property
@@ -460,5 +462,6 @@ def certify(
             f"the law has points in R^{law.dim}, the source lives in R^{source.dim}; need equal dimensions"
         )
     _check_reach(source, law)
+    value = resolvable(source, value)
     optimum = solver_for(source, default_tolerance(source))(value, None)[0] if repair else None
     return Certified(certify_law(source, law, value), optimum)

@@ -230,7 +230,7 @@ def check_solution(solution: Solution, *, tol: float | None = None) -> None:
     _require(
         0 <= solution.rate_lower <= solution.rate, f"bounds not ordered: {solution.rate_lower!r}, {solution.rate!r}"
     )
-    possible = d > 0 or source.total_variance == 0
+    possible = d > 0 or (d == 0 and source.is_discrete)
     _require(math.isfinite(solution.rate) and possible, f"rate {solution.rate!r} at distortion {d!r}")
     if solution.regime != "zero-rate":
         _require(solution.lagrangian_lower <= solution.lagrangian, "bounds on the Lagrangian not ordered")

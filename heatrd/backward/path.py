@@ -33,6 +33,8 @@ from heatrd.sources.base import Source
 
 __all__ = ["HeatPath"]
 
+_FARTHEST = 1e100
+
 FloatArray = NDArray[np.float64]
 
 
@@ -193,6 +195,9 @@ class HeatPath:
 
     def _points(self, x: ArrayLike) -> tuple[FloatArray, tuple[int, ...]]:
         a = arguments.numbers(x, "points")
+        reach = math.sqrt(self.source.total_variance) + float(np.abs(self.source.mean).max())
+        if not (np.abs(a) <= _FARTHEST * reach).all():
+            raise InvalidInput(f"points must be finite and within {_FARTHEST:g} times the reach of the source")
         if self.dim == 1 and (a.ndim < 2 or a.shape[-1] != 1):
             return a.reshape(-1, 1), a.shape
         if a.ndim == 0 or a.shape[-1] != self.dim:

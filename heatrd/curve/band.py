@@ -157,7 +157,7 @@ class Band:
 
     def lower(self, distortion: FloatArray) -> FloatArray:
         """Proved lower bound, nats."""
-        d = np.asarray(distortion, dtype=np.float64)
+        d = np.minimum(np.asarray(distortion, dtype=np.float64), self.variance)
         s, l, meet = self._tangents
         index = np.searchsorted(-meet, -d, side="left") if meet.size else np.zeros(d.shape, int)
         bound = l[index] - s[index] * d

@@ -78,7 +78,8 @@ def read_curve(path: str | Path, source: Any = None) -> dict[str, Any]:
             parts = {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}
             solutions[int(each["index"])] = unpack_solution(law, each, parts)
         asked = None if header["asked"] is None else (float(header["asked"][0]), float(header["asked"][1]))
-        band = Band(Knots(*rows), header["variance"], header["dim"], header["entropy"], header["differential"])
+        bounds = [None if header[name] is None else float(header[name]) for name in ("entropy", "differential")]
+        band = Band(Knots(*rows), float(header["variance"]), int(header["dim"]), *bounds)
         return {
             "source": law,
             "epsilons": epsilons,

@@ -170,6 +170,7 @@ class RDCurve:
         return self.band.variance
 
     def _rate(self, d: FloatArray) -> FloatArray:
+        d = np.minimum(d, self.band.variance)
         lower, upper = self.band.lower(d), self.band.upper(d)
         return np.clip(self._smooth(d), np.minimum(lower, upper), upper)
 

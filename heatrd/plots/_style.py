@@ -81,7 +81,7 @@ def check_unit(unit: str) -> float:
     InvalidInput
         A unit other than "nat" and "bit".
     """
-    if unit not in NATS_PER:
+    if not isinstance(unit, str) or unit not in NATS_PER:
         raise InvalidInput(f"unit {unit!r} is unknown; use 'nat' or 'bit'")
     return NATS_PER[unit]
 

@@ -51,7 +51,8 @@ def block_estimate(values: FloatArray, block: int) -> Estimate:
     means = values[:whole].reshape(-1, block).mean(axis=1)
     if len(means) < 2:
         return Estimate(float(values.mean()), np.nan)
-    return Estimate(float(values.mean()), float(means.std(ddof=1) / np.sqrt(len(means))))
+    unit = float(np.abs(means).max()) or 1.0  # squares of very large values would overflow
+    return Estimate(float(values.mean()), unit * float((means / unit).std(ddof=1) / np.sqrt(len(means))))
 
 
 def nearest_neighbour_entropy(points: FloatArray, neighbours: int = _NEIGHBOURS) -> FloatArray:

@@ -49,7 +49,8 @@ class Atoms(Source):
             merged, index = np.unique(law.points, axis=0, return_inverse=True)
         masses = np.bincount(index.ravel(), law.weights, minlength=len(merged))
         keep = masses > 0
-        self.points, self.weights = np.ascontiguousarray(merged[keep]), arguments.normalised(masses[keep])
+        self.points = np.ascontiguousarray(merged[keep])
+        self.weights = arguments.normalised(np.asarray(masses[keep], dtype=np.float64))
         self.dim = int(self.points.shape[1])
         if not np.isfinite(self.covariance).all():
             raise InvalidInput(

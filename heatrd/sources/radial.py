@@ -25,7 +25,7 @@ from heatrd.sources.base import FloatArray, Source
 __all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "RadialSource", "Sphere", "sphere_rule"]
 
 _ORDER = 16
-MOST_PANELS = 1_000_000
+MOST_PANELS, MOST_DIMENSIONS = 50_000, 5000
 _PANEL = np.polynomial.legendre.leggauss(_ORDER)
 
 
@@ -68,6 +68,8 @@ class RadialSource(Source):
 
     def __init__(self, dim: int, centre: ArrayLike | None = None) -> None:
         self.dim = arguments.integer(dim, f"{self.name}: dim")
+        if self.dim > MOST_DIMENSIONS:
+            raise InvalidInput(f"{self.name}: dim={self.dim}; need <= {MOST_DIMENSIONS}")
         self.centre = np.zeros(self.dim) if centre is None else _checks.array(centre, "centre", self.name)
         if self.centre.shape != (self.dim,):
             raise InvalidInput(f"{self.name}: centre has shape {self.centre.shape}; need ({self.dim},)")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources.base import FloatArray, Source, Source1D
@@ -22,6 +23,7 @@ from heatrd.sources.univariate import Laplace, Uniform
 
 __all__ = ["Box", "Checkerboard", "LaplaceProduct", "Polygon", "Product", "Square"]
 
+MOST_SQUARES = 1000
 _CROSSES = "polygon: the boundary crosses itself; give the corners of a simple polygon in order"
 
 PANEL = 8.0  # width of a Gauss–Legendre panel of order 16, in units of the spacing asked for
@@ -392,9 +394,10 @@ class Checkerboard(_Pieces):
     name = "checkerboard"
 
     def __init__(self, squares: int = 4, side: float = 4.0) -> None:
-        if int(squares) != squares or squares < 1:
-            raise InvalidInput(f"checkerboard: squares={squares} must be a whole number >= 1")
-        self.squares, self.side = int(squares), _checks.positive(side, "side", self.name)
+        self.squares = arguments.integer(squares, "checkerboard: squares")
+        if self.squares > MOST_SQUARES:
+            raise InvalidInput(f"checkerboard: squares={self.squares}; need <= {MOST_SQUARES}")
+        self.side = _checks.positive(side, "side", self.name)
         h = self.side / self.squares
         lows = [
             (-0.5 * self.side + i * h, -0.5 * self.side + j * h)

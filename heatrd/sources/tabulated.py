@@ -80,8 +80,10 @@ class Tabulated(Source):
         self.density = self._unit_density
         for width in self._widths:
             self.density = self.density / width
-        if not np.isfinite(self.covariance).all():
-            raise InvalidInput("tabulated: the variance overflows; change the unit of length")
+        with np.errstate(over="ignore", invalid="ignore"):
+            held = np.isfinite(self.covariance).all() and np.isfinite(self.density).all() and self.density.any()
+        if not held:
+            raise InvalidInput("tabulated: density or variance leave double precision; change the unit of length")
 
     def __reduce__(self) -> Any:
         return Tabulated, (self.axes, self.density, True)
@@ -139,7 +141,7 @@ class Tabulated(Source):
             self.density[tuple(slice(o, o + s) for o, s in zip(offset, shape))]
             for offset in np.ndindex(*[2] * self.dim)
         ]
-        volume = _outer([np.diff(a) for a in self.axes])
+        volume = _outer([np.diff(a) / np.ptp(a) for a in self.axes])
         mass = (np.mean(corners, axis=0) * volume).ravel()
         height = np.max(corners, axis=0).ravel()
         out, todo = np.empty((n, self.dim)), np.arange(n)

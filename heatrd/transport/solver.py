@@ -43,6 +43,7 @@ __all__ = ["sinkhorn", "sinkhorn_divergence"]
 FloatArray = NDArray[np.float64]
 
 ACCELERATIONS = ("auto", "newton", "anderson", "over-relaxation", "none")
+_LONGEST = 1e14  # squared distance over ε
 _NEWTON_SIDE = 1500
 _NEWTON_START = 1e-2
 _WINDOW = 8
@@ -352,13 +353,17 @@ def _trim(m: Marginal) -> Marginal:
 
 def _schedule(mu: Marginal, nu: Marginal, epsilon: float, factor: float) -> list[float]:
     """ε from the size of the cost down to the one asked."""
-    if factor == 1.0:
-        return [epsilon]
     low = np.minimum(_corner(mu, np.min), _corner(nu, np.min))
     high = np.maximum(_corner(mu, np.max), _corner(nu, np.max))
-    largest = 0.5 * float(np.sum((high - low) ** 2))
+    with np.errstate(over="ignore"):
+        largest = 0.5 * float(np.sum((high - low) ** 2))
+    if not largest <= _LONGEST * epsilon:
+        raise InvalidInput(
+            f"the points lie too far apart for epsilon={epsilon:g}: the cost reaches {largest / epsilon:.3g} epsilon; "
+            f"need <= {_LONGEST:g}, or a larger epsilon"
+        )
     levels = [epsilon]
-    while levels[-1] * factor < 0.05 * largest:
+    while factor > 1.0 and levels[-1] * factor < 0.05 * largest:
         levels.append(levels[-1] * factor)
     return levels[::-1]
 
