@@ -211,7 +211,7 @@ class _RadialMeasured(Measured):
             out[i : i + step] = np.exp(np.minimum(log_a, LOG_HUGE)) @ np.exp(log_kernel(self.dim, t.points[:, 0], part))
         return out
 
-    def supremum(self) -> Supremum:
+    def supremum(self, *, maxima: bool = True) -> Supremum:
         top_radius = max(float(t.high.max()) for t in self.all)
         n, _, _ = degrees(self.accuracy, 1)
         centres = np.arange(1.0, max(top_radius, 1.0) + 1.0, 2.0)
@@ -224,12 +224,12 @@ class _RadialMeasured(Measured):
             other = self.value(1, np.abs(points))
             high = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(high.max()))
-        maxima, excess = self._maxima(points, values)
-        where = np.abs(np.concatenate([points, maxima]))
+        found, excess = self._maxima(points, values) if maxima else (np.zeros(0), np.zeros(0))
+        where = np.abs(np.concatenate([points, found]))
         logs = np.log(np.maximum(np.concatenate([high, 1 + excess]), 1.0))
         keep = logs > 0
         log = max(float(np.log(top)), self.beyond_range())
-        return Supremum(log, maxima[:, None], excess, self._origin(where[keep])[:, None], logs[keep])
+        return Supremum(log, found[:, None], excess, self._origin(where[keep])[:, None], logs[keep])
 
     def _origin(self, s: FloatArray) -> FloatArray:
         """Mean radius of the mass that makes up c(s): in high dimension far from s itself."""

@@ -182,12 +182,13 @@ def _local_maxima(field: Field, result: Scan) -> tuple[FloatArray, FloatArray]:
     y = np.concatenate([_grid_maxima(result, int(cell)) for cell in high])
     box = field.tiles.low.min(axis=0), field.tiles.high.max(axis=0)
     for _ in range(5):
-        _, gradient, hessian = field.derivatives(y)
+        c, gradient, hessian = field.derivatives(y)
         values, vectors = np.linalg.eigh(hessian)
         curvature = -np.maximum(np.abs(values), 1e-4)
         step = -np.einsum("nij,nj->ni", vectors, np.einsum("nji,nj->ni", vectors, gradient) / curvature)
         length = np.sqrt((step**2).sum(axis=1))
-        y = np.clip(y + step * np.minimum(1.0, 0.3 / np.maximum(length, 1e-300))[:, None], *box)
+        promising = c + np.einsum("ni,ni->n", gradient, step) > 1  # twice the gain that the quadratic promises
+        y = np.clip(y + step * np.minimum(1.0, 0.3 / np.maximum(length, 1e-300))[:, None], *box)[promising]
     c = field.at(y)
     order = np.argsort(-c, kind="stable")
     order = order[c[order] > 1]
@@ -273,8 +274,8 @@ class Measured:
             return -np.inf
         return max(float(special.logsumexp(a)) for a in log_a)
 
-    def supremum(self) -> Supremum:
-        """Prove a bound of sup c, and list where c is high."""
+    def supremum(self, *, maxima: bool = True) -> Supremum:
+        """Prove a bound of sup c, and list where c is high; local maxima too unless they are not needed."""
         fields = self.fields()
         result = scan(fields[0], self.accuracy)
         top = upper_bound(result, self.accuracy)
@@ -286,10 +287,12 @@ class Measured:
             other = values_on(fields[1], result, high, self.accuracy).ravel()
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
-        maxima, excess = _local_maxima(fields[0], result)
-        where = np.concatenate([*points, maxima])
+        found, excess = (
+            _local_maxima(fields[0], result) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
+        )
+        where = np.concatenate([*points, found])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
-        return Supremum(max(float(np.log(top)), self.beyond_range()), maxima, excess, where, logs)
+        return Supremum(max(float(np.log(top)), self.beyond_range()), found, excess, where, logs)
 
 
 def check_nodes(
@@ -301,10 +304,11 @@ def check_nodes(
     repair: bool = True,
     finer: Tiles | None = None,
     tilt: Tilt | None = None,
+    maxima: bool = True,
 ) -> NodalCheck:
     """Evaluate F and the proved supremum of c, then repair the dual where that helps."""
     measured = Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy)
-    return best_dual(measured, repair=repair, tilt=tilt)
+    return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima)
 
 
 def capped_supremum(tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float) -> Supremum:
@@ -314,11 +318,11 @@ def capped_supremum(tiles: Tiles, atoms: FloatArray, weights: FloatArray, accura
     return measured.supremum()
 
 
-def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = None) -> NodalCheck:
+def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = None, maxima: bool = True) -> NodalCheck:
     """Try duals 1/(Z s): the tilted one where given, then s multiplied up patch by patch; the bounds of the best."""
     accuracy = measured.accuracy
     objective, difference = measured.integrals([-z for z in measured.log_z])
-    first = current = measured.supremum()
+    first = current = measured.supremum(maxima=maxima)
     best = (first.log, first.log, 0.0, 0.0)  # total, its parts: log sup, loss, difference
     for step in range(_PASSES if repair and first.log > accuracy else 0):
         if step == 0:
@@ -333,7 +337,7 @@ def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = No
         loss, change = measured.integrals(measured.log_s)
         if loss > best[0]:
             break
-        current = measured.supremum()
+        current = measured.supremum(maxima=False)
         best = min(best, (loss + current.log + change, current.log, loss, change))
         if current.log <= accuracy:
             break
@@ -407,5 +411,5 @@ def certify_law(
     problem = space_problem(source, epsilon)
     keep = law.weights > 0
     atoms, weights = problem.scaled(law.points[keep]), law.weights[keep]
-    check = check_nodes(problem.tiles, atoms, weights, accuracy, repair=repair, finer=problem.finer)
+    check = check_nodes(problem.tiles, atoms, weights, accuracy, repair=repair, finer=problem.finer, maxima=False)
     return as_certificate(problem, check, atoms, weights)

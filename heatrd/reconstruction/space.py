@@ -224,7 +224,7 @@ class _Exchange:
         before = np.inf if self.best is None else self.best[0].gap
         for damping in (1e-6, 1e-9):
             tilt = dual_tilt(self.tiles, y, w, damping)
-            check = check_nodes(self.tiles, y, w, self.accuracy, tilt=tilt)
+            check = check_nodes(self.tiles, y, w, self.accuracy, tilt=tilt, maxima=False)
             _log.debug(
                 "   repaired: damping=%.0e gap=%.2e sup=%.2e loss=%.1e",
                 damping,
@@ -246,7 +246,7 @@ class _Exchange:
         """The certificate of the best law, with both quadratures."""
         check, y, w, tilt = self.best if self.best is not None else (None, y, w, None)
         if check is None or self.problem.finer is not None:
-            check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer, tilt=tilt)
+            check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer, tilt=tilt, maxima=False)
         return as_certificate(self.problem, check, y, w)
 
     def _first_shape(self) -> tuple[FloatArray, FloatArray]:
