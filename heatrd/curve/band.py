@@ -191,8 +191,9 @@ class Band:
         return self.upper(distortion) - self.lower(distortion)
 
     def vertices(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Distortions (increasing), rates (the middle of the band) and slopes −1/2ε of the knots, ended by the zero-
-        rate point.
+        """Distortions (increasing), rates and slopes −1/2ε of the knots, ended by the zero-rate point.
+
+        The rates are the upper bounds: F(ν) is off by the square of what the lower bound is off by.
         """
         k = self.knots
         keep = (k.distortion < self.variance * (1 - 1e-12)) & np.isfinite(k.epsilon) & (k.distortion > 0)
@@ -200,7 +201,7 @@ class Band:
         d, slope = k.distortion[keep][order], -k.slope[keep][order]
         first = np.concatenate([np.diff(d) > 1e-13 * d[1:], np.ones(min(d.size, 1), bool)])
         d, slope = d[first], slope[first]
-        rate = 0.5 * (self.lower(d) + self.upper(d))
+        rate = self.upper(d)
         last = float(slope[-1]) if d.size else 0.0
         chord = -float(rate[-1]) / (self.variance - float(d[-1])) if d.size else 0.0
         return np.append(d, self.variance), np.append(rate, 0.0), np.append(slope, 0.5 * max(chord, last))

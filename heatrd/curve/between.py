@@ -164,14 +164,14 @@ def refine(
     beyond : tuple of Knot
         Solved points next to the interval, for interpolation.
     marks : tuple of float
-        ε strictly between, decreasing, at which the certificates are to be kept.
+        ε strictly between, decreasing, at which the certificates are to be kept where the solution is followed.
     follow : bool
         Carry the solution of ``left`` along, where that is possible.
     """
     worker = _Worker(source, tol, (left, right, *beyond))
     chain = worker.followed(left, right, marks) if follow else None
     if chain is None:
-        chain = [left, *(worker.solved(e, left) for e in marks), right]
+        chain = [left, right]
     reached = all([worker.between(a, b, 0) for a, b in worker.too_wide(chain)])
     rows = np.array([knot.row for knot in worker.knots], dtype=float).reshape(-1, 4)
     return Between(rows, worker.solves, worker.certificates, reached, tuple(worker.marked))
@@ -209,8 +209,7 @@ class _Worker:
                 epsilon = target if final else chain[-1].epsilon * math.exp(-room / pieces)
                 knot = self._carried(epsilon, keep=final)
                 if knot is None:
-                    rest = [e for e in marks if e < chain[-1].epsilon]
-                    return [*chain, *(self.solved(e, chain[-1]) for e in rest), right]
+                    return [*chain, right]
                 width = self._pair_width(chain[-1], knot)
                 gap = min(max(chain[-1].gap, knot.gap), 0.5 * self.tol)
                 growth = math.sqrt(max(0.85 * self.tol - gap, 0.1 * self.tol) / max(width - gap, 1e-3 * self.tol))
@@ -253,11 +252,6 @@ class _Worker:
         short = (dim * right.epsilon - right.distortion) / (left.distortion - right.distortion)
         width = chord - (left.lower - a * meet)
         return max(min(width, max(change, 4 * width * short * short)), left.gap, right.gap)
-
-    def solved(self, epsilon: float, near: Knot) -> Knot:
-        """A knot by a solve, to be kept."""
-        self.solves += 1
-        return self._kept(*self.solve(epsilon, near.law), keep=True)
 
     def _kept(self, certificate: Certificate, regime: str, keep: bool) -> Knot:
         knot = Knot.of(certificate)

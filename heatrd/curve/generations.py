@@ -221,10 +221,10 @@ class Sweep:
             return None
 
     def _refine(self) -> None:
-        """Refine every interval where the band is wider than asked or points are to be kept; longest first."""
+        """Refine every interval where the band is wider than asked; small ε, which take longest, first."""
         ends = sorted(self.solved, reverse=True)
         band = self._band()
-        pairs = [(a, b) for a, b in itertools.pairwise(ends) if self._marks(a, b) or self._too_wide(band, a, b)]
+        pairs = [(a, b) for a, b in itertools.pairwise(ends) if self._too_wide(band, a, b)]
         self._expect(len(pairs))
         todo = []
         for pair in reversed(pairs):
