@@ -30,7 +30,8 @@ __all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
 FloatArray = NDArray[np.float64]
 
 _DROP = 38.0  # terms below a relative 3e-17 are left out
-_DROP_SQUARED = 16.0  # and in a rough Hessian below 1e-7
+_DROP_SHARP = 26.0  # in the Hessian below 5e-12
+_DROP_ROUGH = 16.0  # and in a rough one below 1e-7
 _SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 
@@ -76,8 +77,8 @@ def tile_state(
     objective = float(weights.sum()) - float(tiles.weights @ log_z)
     hessian = blocks = None
     if second:
-        rough = (tiles, _DROP) if curvature is None else (curvature, _DROP_SQUARED)
-        hessian, blocks = _hessian(rough[0], points, log_w, c, gradient, rough[1])
+        steering = (tiles, _DROP_SHARP) if curvature is None else (curvature, _DROP_ROUGH)
+        hessian, blocks = _hessian(steering[0], points, log_w, c, gradient, steering[1])
     return State(points, weights, objective, c, gradient, hessian, blocks)
 
 
@@ -119,7 +120,7 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
         c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
         posterior_moments(where[0], tilted, *where[2:], _DROP, log_z, c, gradient)
         gram, second = np.zeros((m * (1 + d),) * 2), np.zeros((m, d, d))
-        posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP, 1 + d, gram, second)
+        posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP_SHARP, 1 + d, gram, second)
         gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
         g = np.column_stack([c - 1, gradient]) * root[:, None]
         g -= (penalty * root)[:, None] * np.column_stack([a, b])
