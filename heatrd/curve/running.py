@@ -46,13 +46,17 @@ def working(executor: Any, workers: int | None) -> Iterator[Any]:
         return
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput(f"workers={workers!r} must be a positive integer")
-    pool = cf.ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_worker)
+    pool = _Pool(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_worker)
     try:
         yield pool
     except BaseException:
         _terminate(pool)
         raise
     pool.shutdown()
+
+
+class _Pool(cf.ProcessPoolExecutor):
+    """Our own worker processes: stopped by ending them, which settles what is pending."""
 
 
 def _worker() -> None:
@@ -68,9 +72,9 @@ def _leave_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _terminate(pool: cf.ProcessPoolExecutor) -> None:
+def _terminate(pool: _Pool) -> None:
     processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=False)
     for process in processes:
         process.terminate()
 
@@ -93,8 +97,9 @@ def run_pieces(executor: Any, pieces: Sequence[Piece], done: Callable[[int, Any]
             for future in finished:
                 done(futures[future], future.result())
     except BaseException:
-        for future in pending:
-            future.cancel()
+        if not isinstance(executor, _Pool):
+            for future in pending:
+                future.cancel()
         raise
 
 
