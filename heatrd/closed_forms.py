@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+_MOST_DIMENSIONS = 1_000_000
 
 
 def shannon_lower_bound(src: Any, distortion: ArrayLike) -> Any:
@@ -137,6 +138,8 @@ def sphere_rate(dim: int, distortion: ArrayLike, radius: float = 1.0) -> Any:
         Radius of the sphere.
     """
     n = arguments.integer(dim, "dim", 2)
+    if n > _MOST_DIMENSIONS:
+        raise InvalidInput(f"dim={n}; need <= {_MOST_DIMENSIONS}")
     radius = arguments.number(radius, "radius", positive=True)
     level = _distortions(distortion) / radius / radius
     return _like(np.vectorize(_sphere_rate_at, otypes=[float])(n, level), distortion)

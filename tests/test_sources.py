@@ -33,6 +33,7 @@ from heatrd.sources import (
     Uniform,
 )
 
+NEW_INTERFACE = hasattr(st, "make_distribution")  # scipy >= 1.15
 CASES = {
     "gaussian": Gaussian(0.5, 2.0),
     "mixture": GaussianMixture([0.2, 0.5, 0.3], [-2.0, 0.0, 3.0], [0.1, 1.0, 0.4]),
@@ -63,7 +64,7 @@ CASES = {
     "weibull": heatrd.as_source("weibull", shape=0.7),
     "asymmetric-laplace": heatrd.as_source("asymmetric-laplace"),
     "histogram": heatrd.as_source(st.rv_histogram(([1.0, 3.0, 2.0], [0.0, 1.0, 2.0, 4.0]), density=False)),
-    **({"new-gamma": heatrd.as_source(st.make_distribution(st.gamma)(a=2.5))} if hasattr(st, "make_distribution") else {}),
+    **({"new-gamma": heatrd.as_source(st.make_distribution(st.gamma)(a=2.5))} if NEW_INTERFACE else {}),
 }
 SOURCES = [pytest.param(s, id=name) for name, s in CASES.items()]
 

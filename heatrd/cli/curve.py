@@ -163,15 +163,24 @@ def columns_of(row: Row, unit: str) -> dict[str, np.ndarray]:
     rates = {
         "rate": np.asarray(curve.rates)[order],
         "rate_lower": np.asarray(curve.rates_lower)[order],
-        "shannon_lower_bound": heatrd.shannon_lower_bound(source, distortions),
-        "gaussian_upper_bound": heatrd.gaussian_upper_bound(source, distortions),
+        "shannon_lower_bound": _beside(heatrd.shannon_lower_bound, source, distortions),
+        "gaussian_upper_bound": _beside(heatrd.gaussian_upper_bound, source, distortions),
     }
     return {
         "epsilon": np.asarray(curve.epsilons)[order],
         "distortion": distortions,
-        "snr_db": 10 * np.log10(source.total_variance / distortions),
+        "snr_db": _beside(lambda law, d: 10 * np.log10(law.total_variance / d), source, distortions),
         **{name: np.asarray(values) / per for name, values in rates.items()},
     }
+
+
+def _beside(bound: Any, source: Any, distortions: np.ndarray) -> np.ndarray:
+    """Return a bound at the distortions; nan at zero (a constant source)."""
+    values = np.full(distortions.shape, np.nan)
+    positive = distortions > 0
+    if positive.any():
+        values[positive] = bound(source, distortions[positive])
+    return values
 
 
 def _report(rows: Sequence[Row], args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.grids import Grid, as_grid, check_memory
 from heatrd.heat import schemes
@@ -137,7 +138,7 @@ def heat_flow(
         The padded grid would not fit in memory.
     """
     grid = as_grid(grid)
-    rho = np.ascontiguousarray(density, dtype=np.float64)
+    rho = np.ascontiguousarray(arguments.numbers(density, "density"))
     if rho.shape != grid.shape:
         raise InvalidInput(f"heat flow: density has shape {rho.shape}, the grid {grid.shape}")
     if not np.isfinite(rho).all():

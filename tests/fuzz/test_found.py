@@ -1,0 +1,148 @@
+"""What fuzzing found, one regression test each."""
+
+import io
+import math
+import zipfile
+
+import numpy as np
+import pytest
+
+import heatrd
+from heatrd import closed_forms, grids, sources
+from heatrd.errors import InvalidInput, TooLarge
+from heatrd.sources.loading import load_density, load_samples
+
+UNIFORM = sources.Uniform(0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: heatrd.solve("uniform", epsilon=10**400),
+        lambda: heatrd.solve("uniform", epsilon=0.2, tol={}),
+        lambda: heatrd.solve("uniform", epsilon=1e-320),
+        lambda: heatrd.solve("uniform", rate=1e262),
+        lambda: heatrd.solve(sources.Gaussian(1e257, 1.0), epsilon=0.2),
+        lambda: heatrd.certify(UNIFORM, [1e308], None, 0.1),
+        lambda: heatrd.blahut_arimoto(UNIFORM, "x"),
+        lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, points=[0.1, 0.5], weights=[1.0]),
+        lambda: heatrd.from_samples([1.0, 2.0], weights=[1, 10**400]),
+        lambda: heatrd.as_source("laplace", scale=1j),
+        lambda: heatrd.as_source("ball", dim=np.zeros(0)),
+        lambda: heatrd.as_source("sphere", dim=10**9),
+        lambda: heatrd.as_source("spirals", arms=10**9),
+        lambda: heatrd.as_source("checkerboard", squares=[]),
+        lambda: heatrd.from_grid((np.array([0, 1e144, 2e144]),) * 3, np.ones((3, 3, 3)), normalize=True),
+        lambda: heatrd.shannon_lower_bound(0.5, 0.1),
+        lambda: closed_forms.gaussian_rate(10**400, 0.1),
+        lambda: closed_forms.sphere_rate(None, 0.1),
+        lambda: heatrd.rd_curve("uniform", max_rate=1e63),
+        lambda: heatrd.rd_curve("uniform", rates=[0.1], checkpoint=np.zeros(3)),
+        lambda: heatrd.sinkhorn([0.0, 1e308], [1.0, 2.0], 0.1),
+        lambda: heatrd.sinkhorn([0.0, 1.0], [1.0, 2.0], [[1], [2, 3]]),
+        lambda: grids.Grid.uniform("", 1.0, 10),
+        lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
+    ],
+)  # fmt: skip
+def test_refused_in_one_line(call):
+    with pytest.raises((InvalidInput, TooLarge)) as caught:
+        call()
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bridge: bridge.density(type, [0.0]),
+        lambda bridge: bridge.density(0.5, ["a"]),
+        lambda bridge: bridge.density(0.5, [math.inf]),
+        lambda bridge: heatrd.sample(bridge, 10**12, 5),
+        lambda bridge: heatrd.sample(bridge, 10, 10**15),
+        lambda bridge: heatrd.sample(bridge, 10, 5, until="x"),
+    ],
+)
+def test_refused_by_a_bridge(call):
+    with pytest.raises((InvalidInput, TooLarge)):
+        call(heatrd.solve(UNIFORM, epsilon=0.02).bridge)
+
+
+def test_a_density_far_away_is_zero():
+    bridge = heatrd.solve(UNIFORM, epsilon=0.02).bridge
+    assert bridge.density(0.5, [1e300]).tolist() == [0.0]
+
+
+def test_unreachable_rates_of_discrete_sources_give_zero_distortion():
+    solution = heatrd.solve(sources.Atoms([0.0, 1.0]), rate=5.0)
+    assert solution.distortion == 0.0 and solution.snr_db == math.inf
+    assert solution.rate == pytest.approx(math.log(2))
+    heatrd.testing.check_solution(solution)
+
+
+def test_a_curve_is_zero_at_infinite_distortion():
+    curve = heatrd.rd_curve(UNIFORM, rates=[0.2], tol=1e-3)
+    assert curve.rate(math.inf) == 0.0 and curve.bounds([math.inf])[1].tolist() == [0.0]
+
+
+def test_standard_errors_at_large_scales():
+    solution = heatrd.solve(sources.Uniform(0.0, 1e150), epsilon=1e299)
+    assert math.isfinite(heatrd.sample(solution.bridge, 50, 3, rng=0).distortion.stderr)
+
+
+@pytest.mark.parametrize(
+    "source", [sources.Gaussian(0.0, 0.3), heatrd.as_source("scipy:gamma", a=2.5), sources.Atoms([1.0, 2.0])]
+)
+def test_sources_of_curves_survive_files(source, tmp_path):
+    heatrd.rd_curve(source, rates=[0.2], tol=1e-3).save(tmp_path / "c.npz")
+    again = heatrd.RDCurve.load(tmp_path / "c.npz").source
+    assert type(again) is type(source) and repr(again) == repr(source)
+    assert again.sample(3, 0).shape == (3, 1)
+
+
+# -- files ------------------------------------------------------------------------------------------
+
+
+def lying_npy(shape):
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + bytes(64)
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (2**62,), (2**40, 2**40), (3 * 10**8,)])
+def test_headers_that_claim_more_than_the_file_holds(shape, tmp_path):
+    (tmp_path / "x.npy").write_bytes(lying_npy(shape))
+    with pytest.raises(InvalidInput, match="not a readable"):
+        load_samples(tmp_path / "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", lying_npy(shape))
+    with pytest.raises(InvalidInput, match="not a readable"):
+        load_density(tmp_path / "x.npz")
+
+
+def test_archives_that_unfold_beyond_the_limit(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(200_000))
+    assert (tmp_path / "x.npz").stat().st_size < 10_000
+    assert load_samples(tmp_path / "x.npz").total_variance == 0.0
+    with pytest.raises(InvalidInput, match="not a readable"):
+        load_samples(tmp_path / "x.npz", max_bytes=1_000_000)
+    with pytest.raises(InvalidInput, match="unfolds to"):
+        heatrd.RDCurve.load(tmp_path / "x.npz")
+    from heatrd.neural.storage import read_header
+
+    with pytest.raises(InvalidInput, match="unfolds to"):
+        read_header(tmp_path / "x.npz", "model")
+
+
+def test_nothing_is_extracted_from_archives(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("../escaped.npy", lying_npy((8,)))
+    assert load_samples(tmp_path / "x.npz").is_discrete
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+    assert not (tmp_path.parent / "escaped.npy").exists()
+
+
+def test_constant_samples_among_several_curves(tmp_path, capsys):
+    from heatrd.cli import main
+
+    (tmp_path / "x.csv").write_text("3\n3\n")
+    assert main(["curve", "uniform", "--rates", "0", "--samples", str(tmp_path / "x.csv")]) == 0
+    assert "-" in capsys.readouterr().out
