@@ -143,7 +143,7 @@ def as_grid(axes: Grid | ArrayLike | Sequence[ArrayLike]) -> Grid:
         return axes
     try:
         listed = [axes] if np.ndim(axes[0]) == 0 else list(axes)  # type: ignore[index, arg-type]
-        arrays = tuple(np.array(x, dtype=np.float64) for x in listed)
+        arrays = tuple(np.array(arguments.numbers(x, "grid: axis")) for x in listed)
     except (TypeError, ValueError, OverflowError, IndexError, KeyError) as error:
         raise InvalidInput(f"grid: need one increasing array of coordinates per axis: {error}") from None
     if not 1 <= len(arrays) <= 3:
@@ -295,7 +295,8 @@ def check_memory(shape: Sequence[int], arrays: float, what: str, limit: int | No
 
 
 def _centres(low: float, high: float, n: int) -> FloatArray:
-    return low + (high - low) * (np.arange(n) + 0.5) / n
+    """Counted from the middle, so that the cells of a wide box are equal to the last digit where the mass is."""
+    return np.asarray(0.5 * (low + high) + (high - low) / n * (np.arange(n) - 0.5 * (n - 1)))
 
 
 def _is_uniform(x: FloatArray) -> bool:

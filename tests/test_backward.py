@@ -300,6 +300,8 @@ def test_arbitrary_precision_takes_a_formula_and_digits():
         ({"method": "fd"}, "choose one of"),
         ({"grid": [np.linspace(-5, 5, 50)] * 2}, "2 axes"),
         ({"grid": [np.linspace(-5, 5, 50)] * 2, "method": "spectral"}, "2 axes"),
+        ({"grid": np.linspace(-5, 5, 5), "method": "spectral"}, "too coarse"),
+        ({"source": heatrd.from_grid([-1.0, 0.0, 1.0], [0.0, 1.0, 0.0])}, "too coarse"),
         ({"source": sources.Atoms([0.0, 1.0])}, "atoms"),
         ({"source": sources.Laplace()}, "epsilon_c=0"),
         ({"source": sources.Uniform()}, "epsilon_c=0"),

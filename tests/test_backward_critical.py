@@ -17,6 +17,7 @@ KNOWN = {
     "light-narrow": sources.GaussianMixture([0.05, 0.95], [0.0, 0.5], [0.3, 1.0]),
     "three": sources.GaussianMixture([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], 1.0),
     "sinc": sources.SincMixture(),
+    "sinc, a narrow dip": sources.SincMixture([0.5, 0.5], (-1.0, 1.2)),
     "ring": sources.NoisySphere(2, noise=0.3),
     "thin-ring": sources.NoisySphere(2, noise=0.1),
     "mixture-2d": sources.GaussianMixture([0.3, 0.7], [[-2.0, 0.0], [0.5, 1.0]], [1.0, 0.5]),

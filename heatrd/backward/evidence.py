@@ -13,7 +13,7 @@ from heatrd.sources.base import Source
 __all__ = ["best_certificate"]
 
 TIGHT = {1: 1e-9, 2: 1e-9, 3: 1e-7}  # gaps that need no second opinion, nats
-MOST_ATOMS = {1: 1_000_000, 2: 20_000, 3: 2_000}  # laws whose sup c is bounded in reasonable time
+MOST_ATOMS = {1: 1_000_000, 2: 5_000, 3: 2_000}  # laws whose sup c is bounded in reasonable time
 
 
 def best_certificate(source: Source, law: DiscreteLaw, epsilon: float) -> Certificate:

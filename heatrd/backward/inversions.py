@@ -124,7 +124,7 @@ class Spectral:
         return self.spectrum.invert(self.epsilon * t)
 
     def point_noise(self, t: float) -> float:
-        return self.spectrum.point_noise(self.epsilon * t)
+        return self.spectrum.point_error(self.epsilon * t)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ FloatArray = NDArray[np.float64]
 ARRAYS = 14  # arrays of the grid's shape at the peak of a backward solve, transforms included
 START = {1: 1024, 2: 128, 3: 96}
 FINE = {1: 1024, 2: 192, 3: 112}
+FEWEST = 8  # cells per axis that splines and the search for a noise floor need
 SETTLED = 1e-6
 ROUNDING = 1e-11  # a white spectrum above this level may be a density too narrow for the grid: refine and see
 IMAGES = 8  # periods summed on either side where tails leave the box
@@ -122,6 +123,10 @@ def resolved_spectrum(
         if not chosen.is_uniform:
             chosen = _equal_spacing(chosen, density_on(chosen, source))
             remarks = ("resampled to equal spacing",)
+        if min(chosen.shape) < FEWEST:
+            raise InvalidInput(
+                f"a grid of {chosen.shape} cells is too coarse to undo a blur; use {FEWEST} or more per axis"
+            )
         check_memory(chosen.shape, ARRAYS, "a backward heat solve", memory_limit)
         density = density_on(chosen, source)
     return spectrum_of(density, chosen, epsilon, noise), density, remarks

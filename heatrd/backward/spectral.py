@@ -102,6 +102,11 @@ class Spectrum:
         total = float((weights * np.exp(variance * np.where(self.kept, self.square, 0.0)) * self.kept).sum())
         return self.noise * math.sqrt(total) / _box_volume(self.grid)
 
+    def point_error(self, variance: float) -> float:
+        """The same, with what was cut off (where that can be told)."""
+        cut = self._dropped(variance) / _box_volume(self.grid)
+        return math.hypot(self.point_noise(variance), cut if math.isfinite(cut) else 0.0)
+
     def errors(self, variance: float, effective_volume: float) -> tuple[float, float]:
         """Estimated relative L1 errors of the answer: (noise let through, signal cut off)."""
         to_l1 = math.sqrt(2 / math.pi * effective_volume * _box_volume(self.grid))
@@ -147,9 +152,9 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     square = _frequency_square(grid, modes.shape)
     size = np.abs(modes)
     measured, resolved = _noise_level(size, grid)
-    # Summing N numbers of one sign leaves at least this much rounding noise.
+    # N numbers of one sign, each rounded, leave at least this much noise, correlated where N is small.
     terms = int((density > 1e-3 * density.max()).sum())
-    floor = 2.0**-54 / math.sqrt(max(terms, 1))
+    floor = 2.0**-52 / math.sqrt(max(terms, 1))
     level = max(measured if noise is None else noise, floor)
     radius = np.sqrt(square)
     width = _shell_width(grid)
