@@ -106,12 +106,13 @@ def coarse_and_reference(bridge, scheme, coarse, fine, n, seed):
 
 def drive(bridge, scheme, x0, noise):
     """The package's scheme with given noise (its stepper, not a copy of it)."""
-    from heatrd.sampler import run as engine
     from heatrd.sampler.fields import as_field
+    from heatrd.sampler.plan import Plan
+    from heatrd.sampler.steppers import controlled_stepper
 
     times = np.linspace(0, 0.8, len(noise) + 1)
-    plan = engine._Plan.make(as_field(bridge, None, None), times, len(x0), scheme, False, False, False, False, False)
-    step, x, energy = engine._controlled_stepper(plan), x0.copy(), np.zeros(len(x0))
+    plan = Plan.make(as_field(bridge, None, None), times, len(x0), scheme, False, False, False, False, False)
+    step, x, energy = controlled_stepper(plan), x0.copy(), np.zeros(len(x0))
     for k, z in enumerate(noise):
         step(k, x, z, energy)
     return x[:, 0]

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 import heatrd
-from heatrd.sampler import run as engine
 from heatrd.sampler import sample
 from heatrd.sampler.fields import as_field
+from heatrd.sampler.plan import Plan
+from heatrd.sampler.steppers import controlled_stepper
 
 UNTIL = 0.75
 WEAK = {"euler": 1.0, "exponential": 1.0, "heun": 2.0}
@@ -76,8 +77,8 @@ def exact_noise(b: Any, n: int, fine: int) -> tuple[np.ndarray, np.ndarray, np.n
 def drive(b: Any, scheme: str, x0: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """End points of the package's own stepper under given noise."""
     times = np.linspace(0, UNTIL, len(noise) + 1)
-    plan = engine._Plan.make(as_field(b, None, None), times, len(x0), scheme, False, False, False, False, False)
-    step, x, energy = engine._controlled_stepper(plan), x0.copy(), np.zeros(len(x0))
+    plan = Plan.make(as_field(b, None, None), times, len(x0), scheme, False, False, False, False, False)
+    step, x, energy = controlled_stepper(plan), x0.copy(), np.zeros(len(x0))
     for k, z in enumerate(noise):
         step(k, x, z, energy)
     return x
