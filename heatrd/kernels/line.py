@@ -38,8 +38,8 @@ def windows(x, y, root, reach):
             b += 1
         while b > a and y[b - 1] > x[i] + r:
             b -= 1
-        lo[i] = a
-        hi[i] = b
+        lo[i] = min(a, near)  # the nearest, however coarse the numbers are out there
+        hi[i] = max(b, near + 1)
     return lo, hi
 
 
