@@ -357,6 +357,21 @@ def test_every_name_builds_with_its_defaults(name):
     heatrd.sources.source_parameters(name)
 
 
+NEW_STYLE = (
+    [
+        (st.Normal(mu=1.0, sigma=2.0), Gaussian),
+        (st.Uniform(a=-1.0, b=2.0), Uniform),
+        (
+            st.Mixture([st.Normal(mu=-1.0, sigma=1.0), st.Normal(mu=2.0, sigma=0.5)], weights=[0.3, 0.7]),
+            GaussianMixture,
+        ),
+        (2.0 * st.Normal(mu=0.5, sigma=1.0) + 1.0, Gaussian),
+    ]
+    if NEW_INTERFACE
+    else []
+)
+
+
 @pytest.mark.parametrize(
     ("obj", "kind"),
     [
@@ -368,13 +383,7 @@ def test_every_name_builds_with_its_defaults(name):
         (st.triang(0.3, 1, 2), Triangular),
         (st.expon(1, 2), Exponential),
         (st.t(4.5, 1, 2), StudentT),
-        (st.Normal(mu=1.0, sigma=2.0), Gaussian),
-        (st.Uniform(a=-1.0, b=2.0), Uniform),
-        (
-            st.Mixture([st.Normal(mu=-1.0, sigma=1.0), st.Normal(mu=2.0, sigma=0.5)], weights=[0.3, 0.7]),
-            GaussianMixture,
-        ),
-        (2.0 * st.Normal(mu=0.5, sigma=1.0) + 1.0, Gaussian),
+        *NEW_STYLE,
         (st.gaussian_kde([1.0, 2.0, 4.0]), GaussianMixture),
     ],
 )

@@ -72,7 +72,7 @@ class ConvexCurve:
         """Derivative in D at any D; zero beyond the last point."""
         d = np.asarray(distortion, dtype=np.float64)
         x = self.x
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             below = self.m[0] * x[0] / d
         if x.size == 1:
             return np.where(d < x[0], below, 0.0)

@@ -143,8 +143,9 @@ def heat_flow(
         raise InvalidInput(f"heat flow: density has shape {rho.shape}, the grid {grid.shape}")
     if not np.isfinite(rho).all():
         raise InvalidInput("heat flow: the density contains NaN or inf; clean it first")
-    if not (np.isfinite(epsilon) and epsilon >= 0):
-        raise InvalidInput(f"heat flow: epsilon={epsilon!r} must be a finite number >= 0")
+    epsilon = arguments.number(epsilon, "heat flow: epsilon")
+    if epsilon < 0:
+        raise InvalidInput(f"heat flow: epsilon={epsilon:g} must be a finite number >= 0")
     check_boundary(boundary)
     if scheme not in SCHEMES:
         raise InvalidInput(f"heat flow: scheme {scheme!r} is unknown; choose one of {', '.join(SCHEMES)}")

@@ -94,6 +94,8 @@ def sinkhorn(
         ``tol`` not reached; ``.result`` holds the plan with its marginal errors.
     """
     start = time.perf_counter()
+    max_iterations = arguments.integer(max_iterations, "max_iterations")
+    dense_limit = arguments.integer(dense_limit, "dense_limit", 0)
     a, b = as_marginal(mu, "mu", epsilon), as_marginal(nu, "nu", epsilon)
     _check(a, b, epsilon, tol, acceleration, annealing)
     live_a, live_b = _trim(a), _trim(b)
