@@ -337,7 +337,7 @@ def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = No
         loss, change = measured.integrals(measured.log_s)
         if loss > best[0]:
             break
-        current = measured.supremum(maxima=False)
+        current = measured.supremum()  # peaks between grid points need patches too
         best = min(best, (loss + current.log + change, current.log, loss, change))
         if current.log <= accuracy:
             break
