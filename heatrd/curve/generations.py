@@ -177,7 +177,7 @@ class Sweep:
         return max(_SOLVED_GAP * self.tol, 1e-12)
 
     def _solve_all(self, epsilons: Sequence[float]) -> None:
-        wanted = [e for e in dict.fromkeys(epsilons) if e not in self.solved]
+        wanted = sorted({e for e in epsilons if e not in self.solved})  # small ε take longest: first
         jobs = [(f"epsilon-{e.hex()}", (_solve_epsilon, (self.source, e, self._solved_tol()))) for e in wanted]
 
         def keep(index: int, solution: Any) -> None:
