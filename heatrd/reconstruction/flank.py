@@ -26,6 +26,7 @@ _REACH = 9.0
 _STEPS = 40
 _MARGIN = 20.0  # the cut keeps this far (in √ε) at least from where the density is not smooth; ...
 _WORTH = 64.0  # a core no longer than this (in √ε) is solved as it is
+_SHARP, _LONG = 2e-10, 1e4  # below this tolerance kinks are felt so far away that only a longer core is cut
 _DECADE = 6.0  # ... what it costs falls by ten every so many √ε, as a share of the mass beyond
 _HANDOVER = 36.0
 _GROWTH = 60.0  # spacings grow by e over so many √ε at the fastest
@@ -91,7 +92,8 @@ def _side(
         return None
     root = math.sqrt(epsilon)
     begin = _smooth_from(quadrature, sign)
-    if sign * (end - begin) < _WORTH * root or abs(end - begin) / root > _MOST_ATOMS:
+    short = _WORTH if tol >= _SHARP or quadrature.rough.size == 0 else _LONG
+    if sign * (end - begin) < short * root or abs(end - begin) / root > _MOST_ATOMS:
         return None
     found, flat = None, 2 * _HANDOVER
     while found is None or (found[1] > flat - _HANDOVER - _REACH and flat < _MOST_ATOMS):
