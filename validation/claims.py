@@ -37,7 +37,7 @@ CLAIMS: dict[str, tuple[str, str]] = {
     "tec_account": ("energy + entropy: three routes agree", "tec_account.png"),
     "bridge_sinkhorn_pot": ("couplings equal those of POT", ""),
     "sampler_orders": ("sampling schemes have the order they declare", ""),
-    "dct_photograph": ("quantiser on photographs' DCT coefficients: above the certified curve", "dct_astronaut_01.png"),
+    "dct_photograph": ("quantiser on photographs' DCT coefficients: above the certified curve", "dct_china_01.png"),
     "samples_2d": ("irises in the plane: certified curve with bootstrap intervals", "samples_2d.png"),
     "neural.low_dimension": ("R2D2 against certified truth in one and two dimensions", "neural_low_dimension.png"),
     "neural.high_dimension": ("R2D2 against closed forms in high dimension", "neural_high_dimension.png"),

@@ -97,6 +97,6 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
         for item in records:
             rows = np.array(item["data"]["rows"])
             ax.plot(rows[:, 3], np.maximum(rows[:, 2] - rows[:, 1], 1e-17), ".-", label=item["data"]["name"])
-        ax.set(yscale="log", xlabel="exact rate (nat)", ylabel="certified width (nat)")
+        ax.set(xscale="log", yscale="log", xlabel="exact rate (nat)", ylabel="certified width (nat)")
         ax.legend(fontsize=7, bbox_to_anchor=(1.01, 1), loc="upper left")
         heatrd.plots.save(figure, directory / "closed_forms.png")

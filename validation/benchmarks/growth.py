@@ -32,9 +32,9 @@ def least_sweeps(source: Any, epsilon: float) -> int:
 
 def line(smoke: bool) -> Iterator[dict[str, Any]]:
     """A uniform source of growing length over √ε; gap 1e-3 for all, 1e-9 for heatrd too."""
-    lengths = (25, 50) if smoke else (25, 50, 100, 200, 400)
+    lengths = (25, 50) if smoke else (25, 50, 100, 200)
     source = sources.Uniform()
-    far = () if smoke else (800, 1600)
+    far = () if smoke else (400, 800, 1600)
     yield curve(
         "heatrd, gap 1e-9", "range/√ε", [*lengths, *far], lambda n: lambda: heatrd_solve(source, 12 / n**2, 1e-9)
     )

@@ -124,9 +124,8 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def draw(rows: list[dict[str, Any]], directory: Path) -> None:
     """Gap against processor seconds, one panel a problem."""
     names = list(dict.fromkeys(row["problem"] for row in rows))
-    columns = min(2, len(names))
-    with heatrd.plots.figure(size=(4.6 * columns, 3.6 * math.ceil(len(names) / columns) + 0.5)) as figure:
-        axes = np.atleast_1d(figure.subplots(math.ceil(len(names) / columns), columns)).ravel()
+    with heatrd.plots.figure(size=(4.0 * len(names), 4.2)) as figure:
+        axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
         methods = list(dict.fromkeys(row["method"] for row in rows))
         for ax, name in zip(axes, names, strict=False):
             for row in (r for r in rows if r["problem"] == name and "trace" in r):
@@ -138,13 +137,14 @@ def draw(rows: list[dict[str, Any]], directory: Path) -> None:
                     seconds,
                     best,
                     "os^vD<>ph"[k % 9] + "-",
-                    color="k" if ours else f"C{(k - 1) % 10}",
+                    color="k" if ours else "#8C6D1F" if k == 8 else f"C{k - 1}",
                     markersize=6 if ours else 3,
                     linewidth=1.8 if ours else 1,
                     label=row["method"],
                 )
-            ax.set(xscale="log", yscale="log", title=name, xlabel="processor seconds", ylabel="certified gap (nat)")
+            ax.set(xscale="log", yscale="log", title=name, xlabel="processor seconds")
             ax.grid(alpha=0.3)
+        axes[0].set_ylabel("certified gap (nat)")
         handles = {label: h for ax in axes for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, fontsize=8)
         heatrd.plots.save(figure, directory / "rate_distortion.png")

@@ -40,7 +40,7 @@ def _rows(header: list[str], rows: list[list[str]]) -> str:
 
 
 def rate_distortion(rows: list[dict[str, Any]]) -> str:
-    """A table a problem: median seconds and, in brackets below, the ratio to heatrd."""
+    """A table a problem: median seconds; for peers, × the ratio of medians to heatrd and its range."""
     parts = []
     for problem in dict.fromkeys(row["problem"] for row in rows):
         here = [row for row in rows if row["problem"] == problem]
@@ -61,12 +61,9 @@ def rate_distortion(rows: list[dict[str, Any]]) -> str:
 def _cell(row: dict[str, Any], gap: str) -> str:
     if gap not in row["times"]:
         return "–"
-    text = seconds(row["times"][gap])
-    return (
-        text
-        if row["method"] == "heatrd" or gap not in row["ratios"]
-        else f"{text}; ×{row['ratios'][gap]['median']:.2g}"
-    )
+    if row["method"] != "heatrd" and gap in row["ratios"]:
+        return f"{row['times'][gap]['median']:.2g}; ×{times(row['ratios'][gap])}"
+    return seconds(row["times"][gap])
 
 
 def entropic(rows: list[dict[str, Any]]) -> str:
