@@ -46,7 +46,9 @@ def npz_bytes(kind: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray
     text = json.dumps(full, sort_keys=True, allow_nan=True).encode()
     buffer = io.BytesIO()
     plain = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    np.savez(buffer, allow_pickle=False, header=np.frombuffer(text, dtype=np.uint8), **plain)
+    if any(array.dtype.hasobject for array in plain.values()):
+        raise ValueError("arrays of objects are not written")
+    np.savez(buffer, header=np.frombuffer(text, dtype=np.uint8), **plain)
     return buffer.getvalue()
 
 
