@@ -109,7 +109,7 @@ def records_table(stored: dict[str, Any]) -> str:
             rows.append(f"| {word} | " + " | ".join(cells) + " |")
         parts.append(f"{result['seconds']:.0f} s{_size(result)}.\n\n" + "\n".join(rows) + "\n")
         if figure and (ROOT / "docs" / "_static" / "validation" / figure).exists():
-            parts.append(f"```{{image}} ../_static/validation/{figure}\n:alt: {claim}\n:width: 90%\n```\n")
+            parts.append(f"```{{image}} _static/validation/{figure}\n:alt: {claim}\n:width: 90%\n```\n")
     return "\n".join(parts)
 
 
