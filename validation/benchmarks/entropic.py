@@ -141,5 +141,5 @@ def draw(rows: list[dict[str, Any]], directory: Path) -> None:
             right.plot(cells, [max(r.get("peak_bytes", 0) / 2**20, 0.01) for r in found], "o-", **colour)
         left.set(xscale="log", yscale="log", xlabel="grid cells", ylabel="processor seconds")
         right.set(xscale="log", yscale="log", xlabel="grid cells", ylabel="added memory at peak (MiB)")
-        left.legend(fontsize=8, loc="lower right")
+        right.legend(*left.get_legend_handles_labels(), fontsize=8, loc="center right")
         heatrd.plots.save(figure, directory / "entropic.png")
