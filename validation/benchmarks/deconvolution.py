@@ -19,7 +19,7 @@ from validation.benchmarks._measure import ratio, repeated
 
 MEANS = ((-1.5, -0.8), (1.4, -0.5), (0.2, 1.6))
 WEIGHTS = (0.3, 0.3, 0.4)
-HALF_WIDTH = 7.5
+HALF_WIDTH = 10.0
 SWEEPS = (10, 100, 1000)
 RATIOS = (0.25, 0.5, 0.75)
 

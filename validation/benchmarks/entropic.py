@@ -131,7 +131,7 @@ def claims(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def draw(rows: list[dict[str, Any]], directory: Path) -> None:
     """Seconds and bytes against the number of cells."""
-    with heatrd.plots.figure(size=(8.4, 3.6)) as figure:
+    with heatrd.plots.figure(size=(8.4, 3.9)) as figure:
         left, right = figure.subplots(1, 2)
         for method in METHODS:
             found = [r for r in rows if r["method"] == method and "seconds" in r]
@@ -141,5 +141,5 @@ def draw(rows: list[dict[str, Any]], directory: Path) -> None:
             right.plot(cells, [max(r.get("peak_bytes", 0) / 2**20, 0.01) for r in found], "o-", **colour)
         left.set(xscale="log", yscale="log", xlabel="grid cells", ylabel="processor seconds")
         right.set(xscale="log", yscale="log", xlabel="grid cells", ylabel="added memory at peak (MiB)")
-        right.legend(*left.get_legend_handles_labels(), fontsize=8, loc="center right")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         heatrd.plots.save(figure, directory / "entropic.png")
