@@ -236,9 +236,10 @@ def test_from_a_heat_path(method):
     exact = SchrodingerBridge(source, source.deblurred(eps), eps)
     x = np.linspace(-2.5, 4, 9)
     tolerance = 1e-9 if method == "closed-form" else 1e-3
+    limit = (2.0**-53) ** (1 - eps / 0.5)  # of any backward solver in double precision, DESIGN (6)
     for t in (0.0, 0.3, 0.8, 1.0):
         np.testing.assert_allclose(bridge.log_density(t, x), exact.log_density(t, x), atol=tolerance)
-        np.testing.assert_allclose(bridge.log_copotential(t, x), 0.0, atol=1e-7)
+        np.testing.assert_allclose(bridge.log_copotential(t, x), 0.0, atol=limit)
 
 
 def test_solution_hands_out_its_bridge():

@@ -163,7 +163,7 @@ class HeatPath:
         """ν = ρ_1 as a discrete law: lattice points weighted by density, fine enough for a blur of ε.
 
         Where the noise in a numerical ρ_1 leaves ν∗G_ε short of μ the weights are moved until it is not, to 1e-10 nats
-        (2e-15 on the line, 1e-8 in space) where that can be reached.
+        (1e-14 on the line, 1e-8 in space) where that can be reached.
         """
         return self._cached("law", self._reconstruction)
 

@@ -26,7 +26,7 @@ __all__ = ["project"]
 
 FloatArray = NDArray[np.float64]
 
-TOLERANCE = {1: 2e-15, 2: 1e-10, 3: 1e-8}  # nats
+TOLERANCE = {1: 1e-14, 2: 1e-10, 3: 1e-8}  # nats
 WORK = 4e8  # nodes times iterations
 MOST = 3000  # iterations
 LIGHT = 1e-19  # masses of nodes that have no say
@@ -73,7 +73,7 @@ def project(source: Source, law: DiscreteLaw, epsilon: float, tol: float | None 
     law : DiscreteLaw
         Points on a lattice, with positive weights.
     tol : float, optional
-        2e-15 on the line, 1e-10 in the plane, 1e-8 in space when omitted.
+        1e-14 on the line, 1e-10 in the plane, 1e-8 in space when omitted.
 
     Returns
     -------
