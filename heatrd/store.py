@@ -45,7 +45,7 @@ def npz_bytes(kind: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray
     full = {"kind": kind, "schema": SCHEMA, **header}
     text = json.dumps(full, sort_keys=True, allow_nan=True).encode()
     buffer = io.BytesIO()
-    plain = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    plain: dict[str, Any] = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     if any(array.dtype.hasobject for array in plain.values()):
         raise ValueError("arrays of objects are not written")
     np.savez(buffer, header=np.frombuffer(text, dtype=np.uint8), **plain)
