@@ -78,7 +78,7 @@ def solve_line(
     fine = _lattice(coarse, epsilon, _FINE).size <= _FINE_NODES
     spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
     if coarse.rough.size == 0 and fine:
-        spacings = (_SMOOTH, 0.45, _FINE) if any(coarse.settled) else (0.45, 0.7, _FINE)
+        spacings = (_SMOOTH, _BETWEEN, _FINE) if all(coarse.settled) else (_BETWEEN, 0.7, _FINE)
     best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
     for spacing in spacings[1:]:  # rarely, a lattice is unlucky with the tails
         if best.bounds.gap > tol:
@@ -118,7 +118,8 @@ def _carried_on(rough: FloatArray, start: float, stop: float, step: float, spaci
     away = np.full(comb.size, np.inf)
     for place in rough:
         away = np.minimum(away, np.abs(comb - place) / root)
-    wanted = np.select([away <= _NEAR, away <= 2 * _NEAR], [spacing, max(spacing, _BETWEEN)], max(spacing, _SMOOTH))
+    far = max(spacing, _SMOOTH) if rough.size else spacing
+    wanted = np.select([away <= _NEAR, away <= 2 * _NEAR], [spacing, max(spacing, _BETWEEN)], far)
     pieces = np.maximum(np.round(abs(step) / root / wanted), 1).astype(np.int64)
     index = np.repeat(np.arange(comb.size), pieces)
     within = np.arange(index.size) - np.repeat(np.cumsum(pieces) - pieces, pieces) + 1
