@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft
 
 from heatrd.backward.interpolation import LogInterpolant
 from heatrd.backward.inversions import clip
@@ -76,7 +77,7 @@ def _refined(density: FloatArray, grid: Grid, epsilon: float) -> tuple[FloatArra
     check_memory(counts, 6, "the reconstruction law")
     axes = []
     for a, (x, n, h, k) in enumerate(zip(grid.axes, counts, grid.spacing, factors)):
-        density = signal.resample(density, n, axis=a)
+        density = scipy.signal.resample(density, n, axis=a)
         axes.append(x[0] + h / k * np.arange(n))
     finer = as_grid(axes)
     return clip(density, finer), finer

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special
 from scipy.spatial import cKDTree
 
 from heatrd import arguments
@@ -487,7 +488,7 @@ def _from_scipy(obj: Any) -> Source | None:
         return MultivariateT(float(obj.df), np.atleast_1d(obj.loc), np.atleast_2d(obj.shape))
     if kind == "uniform_direction_frozen":
         return Sphere(int(obj.dim))
-    if kind.endswith("_frozen") and isinstance(obj, stats._multivariate.multi_rv_frozen):
+    if kind.endswith("_frozen") and isinstance(obj, scipy.stats._multivariate.multi_rv_frozen):
         raise InvalidInput(
             f"{kind}: of scipy's multivariate distributions, multivariate_normal, multivariate_t and "
             "uniform_direction are read; "

@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scipy import stats
-
 from heatrd.sources import _checks, scipy_adaptor
 from heatrd.sources.base import Source
 from heatrd.sources.discrete import Atoms
@@ -62,7 +60,6 @@ def _atoms(points: Any = (-1.0, 1.0), weights: Any = None) -> Source:
 
 
 for _name, (_scipy_name, _shapes, _aliases) in SCIPY_FAMILIES.items():
-    if hasattr(stats, _scipy_name):
-        register(_name, _factory(_scipy_name, _shapes), aliases=_aliases)
+    register(_name, _factory(_scipy_name, _shapes), aliases=_aliases)
 register("sinc-mixture", SincMixture, aliases=("sinc4", "sinc"))
 register("atoms", _atoms, aliases=("discrete",))

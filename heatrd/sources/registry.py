@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from scipy import stats
+import scipy
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import samples, scipy_adaptor, univariate
@@ -103,13 +103,13 @@ def _named(name: str, parameters: Mapping[str, Any]) -> Source:
 
 
 def _scipy_named(name: str, parameters: Mapping[str, Any]) -> Source:
-    dist = getattr(stats, name, None)
-    if isinstance(dist, stats.rv_discrete):
+    dist = getattr(scipy.stats, name, None)
+    if isinstance(dist, scipy.stats.rv_discrete):
         raise InvalidInput(
             f"scipy:{name} is discrete; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)"
         )
-    if not isinstance(dist, stats.rv_continuous):
-        names = [n for n in dir(stats) if isinstance(getattr(stats, n), stats.rv_continuous)]
+    if not isinstance(dist, scipy.stats.rv_continuous):
+        names = [n for n in dir(scipy.stats) if isinstance(getattr(scipy.stats, n), scipy.stats.rv_continuous)]
         raise InvalidInput(f"unknown scipy distribution {name!r}{_nearest(name, names)}")
     shapes = [s.strip() for s in dist.shapes.split(",")] if dist.shapes else []
     _check_parameters(f"scipy:{name}", parameters, [*shapes, "loc", "scale"])
@@ -123,17 +123,17 @@ def _scipy_named(name: str, parameters: Mapping[str, Any]) -> Source:
 
 def _converted(obj: Any) -> Source:
     frozen = getattr(obj, "dist", None)
-    if isinstance(frozen, stats.rv_discrete) or isinstance(obj, stats.rv_discrete):
+    if isinstance(frozen, scipy.stats.rv_discrete) or isinstance(obj, scipy.stats.rv_discrete):
         raise InvalidInput(
             "a discrete scipy distribution; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)"
         )
-    if isinstance(frozen, stats.rv_continuous):
+    if isinstance(frozen, scipy.stats.rv_continuous):
         return scipy_adaptor.from_frozen(obj)
-    if isinstance(obj, stats.rv_continuous):
+    if isinstance(obj, scipy.stats.rv_continuous):
         if obj.numargs:
             raise InvalidInput(f"scipy.stats.{obj.name} needs its parameters {obj.shapes}: pass a frozen distribution")
         return scipy_adaptor.from_frozen(obj.freeze())
-    if isinstance(obj, stats.gaussian_kde):
+    if isinstance(obj, scipy.stats.gaussian_kde):
         return samples.from_kde(obj)
     if all(hasattr(obj, a) for a in ("logpdf", "iccdf", "icdf", "support", "variance", "sample")):
         if not all(hasattr(obj, a) for a in ("dim", "tail_cut")):

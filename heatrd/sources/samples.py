@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -66,7 +66,7 @@ def from_samples(
     return _mixture(law.points, law.weights, kernel)
 
 
-def from_kde(kde: stats.gaussian_kde) -> Source:
+def from_kde(kde: scipy.stats.gaussian_kde) -> Source:
     """Turn a ``scipy.stats.gaussian_kde`` into the same density as a source."""
     return _mixture(np.asarray(kde.dataset, dtype=np.float64).T, np.asarray(kde.weights), np.atleast_2d(kde.covariance))
 

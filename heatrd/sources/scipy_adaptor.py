@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
+from scipy import optimize
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -171,7 +172,7 @@ class ScipySource(_Adapted):
 
     def __init__(self, distribution: Any = "norm", loc: float = 0.0, scale: float = 1.0, **shapes: float) -> None:
         self._dist = (
-            distribution if isinstance(distribution, stats.rv_continuous) else _scipy_distribution(distribution)
+            distribution if isinstance(distribution, scipy.stats.rv_continuous) else _scipy_distribution(distribution)
         )
         self._key = distribution
         self.name = f"scipy:{self._dist.name}"
@@ -229,7 +230,7 @@ class ScipySource(_Adapted):
         return _BREAKPOINTS.get(self._dist.name, lambda *_: ())(*self._shapes)
 
     def _z_entropy(self) -> float | None:
-        own = type(self._dist)._entropy is not stats.rv_continuous._entropy
+        own = type(self._dist)._entropy is not scipy.stats.rv_continuous._entropy
         if not (own and _is_scipys(self._dist)) or self._dist.name in _NUMERICAL_ENTROPY:
             return None
         value = float(_quiet(self._dist.entropy, *self._shapes))
@@ -321,7 +322,7 @@ def from_frozen(frozen: Any) -> Source:
     """Turn a frozen ``rv_continuous`` into heatrd's own class where it has one, else into a `ScipySource`."""
     dist = frozen.dist
     if dist.name == "vonmises" and _is_scipys(dist):  # a law on the circle: cut it open at ±π
-        dist = stats.vonmises_line
+        dist = scipy.stats.vonmises_line
     shapes, loc, scale = dist._parse_args(*frozen.args, **frozen.kwds)
     values = [_checks.finite(v, n, f"scipy:{dist.name}") for v, n in zip(shapes, _shape_names(dist))]
     loc = _checks.finite(loc, "loc", f"scipy:{dist.name}")
@@ -390,7 +391,7 @@ def _half_normal(loc: float, scale: float, sign: float) -> Source:
 
 def _has_closed_moments(dist: Any, shapes: Sequence[float]) -> bool:
     """Whether scipy knows the variance by formula; otherwise its own quadrature is good to 1e-6 or so only."""
-    if type(dist)._munp is not stats.rv_continuous._munp:
+    if type(dist)._munp is not scipy.stats.rv_continuous._munp:
         return True
     return _quiet(dist._stats, *shapes)[1] is not None
 
@@ -409,7 +410,7 @@ def _integrated_moments(src: ScipySource) -> tuple[float, float]:
 
 
 def _is_scipys(dist: Any) -> bool:
-    return type(dist) is type(getattr(stats, dist.name or "", None))
+    return type(dist) is type(getattr(scipy.stats, dist.name or "", None))
 
 
 def _support_of(dist: Any, shapes: Sequence[float]) -> tuple[float, float]:
@@ -422,8 +423,8 @@ def _support_of(dist: Any, shapes: Sequence[float]) -> tuple[float, float]:
 
 
 def _scipy_distribution(name: Any) -> Any:
-    dist = getattr(stats, str(name), None)
-    if not isinstance(dist, stats.rv_continuous):
+    dist = getattr(scipy.stats, str(name), None)
+    if not isinstance(dist, scipy.stats.rv_continuous):
         raise InvalidInput(f"scipy:{name} is not a continuous distribution of scipy.stats")
     return dist
 
