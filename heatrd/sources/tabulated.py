@@ -76,6 +76,7 @@ class Tabulated(Source):
             raise InvalidInput(
                 f"tabulated: the density integrates to {np.exp(log_mass):.6g}, not 1; pass normalize=True to rescale it"
             )
+        self._given = table, bool(normalize)  # kept: to normalise twice would change last digits
         self._unit_density = table / top / mass
         self.density = self._unit_density
         for width in self._widths:
@@ -86,11 +87,12 @@ class Tabulated(Source):
             raise InvalidInput("tabulated: density or variance leave double precision; change the unit of length")
 
     def __reduce__(self) -> Any:
-        return Tabulated, (self.axes, self.density, True)
+        return Tabulated, (self.axes, *self._given)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
-        return {"coords": self.axes[0] if self.dim == 1 else self.axes, "density": self.density, "normalize": True}
+        table, normalize = self._given
+        return {"coords": self.axes[0] if self.dim == 1 else self.axes, "density": table, "normalize": normalize}
 
     def _hats(self, origin: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
         """Hat-function moments about ``origin`` in units of each axis' width, where nothing overflows."""
