@@ -31,6 +31,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _FINE, _COARSE, _OTHER = 0.25, 0.5, 0.35
+_LOOSE = 1e-7  # tolerances for which a wider lattice will do
 _FINE_NODES = 2000  # the fine lattice recognises clusters better, and is taken where it is no larger than this
 _SMOOTH, _BETWEEN = 0.9, 0.45  # the closest spacing far from where the density is not smooth, and on the way there
 _NEAR = 24.0  # near, in √ε; the way is as long again
@@ -77,6 +78,8 @@ def solve_line(
             return law
     fine = _lattice(coarse, epsilon, _FINE).size <= _FINE_NODES
     spacings = (_FINE, _OTHER, _COARSE) if fine else (_COARSE, _FINE)
+    if fine and tol >= _LOOSE:
+        spacings = (_OTHER, _FINE, _COARSE)
     if coarse.rough.size == 0 and fine:
         spacings = (_SMOOTH, _BETWEEN, _FINE) if all(coarse.settled) else (_BETWEEN, 0.7, _FINE)
     best = _from_lattice(coarse, measure, epsilon, tol, spacings[0])
