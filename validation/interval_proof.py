@@ -14,8 +14,9 @@ polynomial's maximum over a cell is bounded by splitting it: v + |v′| r + v″
 the whole box. Outside the hull of the core c only falls.
 
 **Tails.** Beyond T, where log μ is concave, μ(x) ≤ μ(T) e^{−s(x−T)} with s = −(log μ)′(T). There −log Z ≤ (x −
-y*)²/2ε − log w* for any atom, and the dual α = δ/(√(2πε) μ) adds at most δ to the constraint (theory page of the
-certificate). Where c exceeds one a little, α = 1/(Z s) with s ≥ 1 made of Gaussian bumps.
+y*)²/2ε − log w* for any atom, and the dual α = 1/(2 √(2πε) μ) adds Φ(±(y − T)/√ε)/2 to the constraint (theory page of
+the certificate). Before the cut α = 1/(Z s) with a smooth s that rises from one to two; where the constraint is
+exceeded a little, s has Gaussian bumps.
 
 What is proved: F(ν) ≤ ``lagrangian`` and L(ε) ≥ ``lagrangian_lower``.
 """
@@ -31,14 +32,15 @@ from typing import Any
 import numpy as np
 from scipy import stats
 from scipy.ndimage import maximum_filter1d
-from scipy.special import logsumexp
+from scipy.special import logsumexp, ndtr
 
 import heatrd
 
 PRECISION = 140
 ORDER = 24
 TERMS = 24  # Taylor terms of c on a cell
-CORE_TAIL, FAR_TAIL = 2e-14, 1e-26
+CORE_TAILS, FAR_TAIL = (1e-12, 2e-13, 5e-14), 1e-26  # any cut serves; the first that proves enough is taken
+REACH = 10  # beyond a cut by this many √ε the dual constraint is what the tail alone adds, 1/2
 
 Function = Callable[[Any], Any]
 
@@ -152,6 +154,7 @@ class Proof:
         total = sum((arb(float(v)) for v in self.w), arb(0))
         self.log_w = [(arb(float(v)) / total).log() for v in self.w]
         self.bumps: list[tuple[float, float]] = []
+        self.cuts: list[tuple[float, int]] = []
         self.rule = [(arb.legendre_p_root(ORDER, i, weight=True)) for i in range(ORDER)]
 
     def potential(self, z: Any, shift: Any) -> Any:
@@ -162,18 +165,20 @@ class Proof:
         return total * self.repair(z)
 
     def repair(self, z: Any) -> Any:
-        """s(z) = 1 + Σ height k(z − knot): the dual 1/(Z s) covers c where it exceeds one."""
+        """s(z) = 1 + Φ(…) at each cut + Σ height k(z − knot): the dual 1/(Z s) makes room and covers what is left."""
         total = self.acb(1)
+        for cut, side in self.cuts:
+            total += (1 + ((side * (z - cut) / self.root + 2) / 0.7 / self.arb(2).sqrt()).erf()) / 2
         for knot, height in self.bumps:
             total += height * (-((z - knot) ** 2) / (2 * self.eps)).exp()
         return total
 
-    def choose_bumps(self) -> None:
+    def choose_bumps(self, core_tail: float) -> None:
         """Find the repair in floating point; any choice is allowed, so nothing has to be proved about it."""
         root, eps = float(self.root), float(self.eps)
         x, mass = [], []
         t, v = np.polynomial.legendre.leggauss(24)
-        for low, high, piece in self.panels(CORE_TAIL):
+        for low, high, piece in self.panels(core_tail):
             half = (high - low) / 2
             for s, weight in zip(t, v):
                 x.append(low + half * (1 + s))
@@ -182,19 +187,23 @@ class Proof:
         a = np.log(self.w) - (place[:, None] - self.y) ** 2 / (2 * eps)
         log_q = np.log(mass) - logsumexp(a, axis=1)
         knots = np.arange(place[0] - 6 * root, place[-1] + 6 * root, root)
-        look = np.arange(place[0], place[-1], root / 24)
+        look = np.arange(place[0] - 4 * root, place[-1] + 4 * root, root / 24)
         kernel = -((look[:, None] - place) ** 2) / (2 * eps)
-        height, log_s = np.zeros(knots.size), np.zeros(place.size)
+        taper, tail = np.zeros(place.size), np.zeros(look.size)
+        for cut, side in self.cuts:
+            taper += ndtr((side * (place - cut) / root + 2) / 0.7)
+            tail += 0.5 * ndtr(side * (look - cut) / root)
+        height, log_s = np.zeros(knots.size), np.log1p(taper)
         bump = np.exp(-((place[:, None] - knots) ** 2) / (2 * eps))
         for _ in range(60):
-            excess = np.exp(logsumexp(kernel + log_q - log_s, axis=1)) - 1
+            excess = np.exp(logsumexp(kernel + log_q - log_s, axis=1)) + tail - 1
             if excess.max() < 1e-12:
                 break
             index = np.clip(np.round((look - knots[0]) / root).astype(int), 0, knots.size - 1)
             more = np.zeros(knots.size)
             np.maximum.at(more, index, np.maximum(excess, 0))
             height += 1.02 * maximum_filter1d(more, 9) / math.sqrt(2 * math.pi)
-            log_s = np.log1p(bump @ height)
+            log_s = np.log1p(taper + bump @ height)
         self.bumps = [(float(k), float(h)) for k, h in zip(knots, height) if h > 1e-15]
 
     def shift_at(self, x: float) -> Any:
@@ -305,12 +314,14 @@ class Proof:
         piece = 0 if side < 0 else len(self.density.edges) - 2
         return self.density.value(self.acb(x), piece).real / slope, slope
 
-    def lower(self, slack: float) -> Any:
+    def lower(self, slack: float, core_tail: float) -> Any:
         """F over the core less the price of sup c, and the dual's share of the tails."""
-        arb = self.arb
-        self.choose_bumps()
+        arb, density = self.arb, self.density
+        ends = zip(density.source.tail_cut(core_tail), (density.edges[0], density.edges[-1]), (-1, 1))
+        self.cuts = [(float(cut), side) for cut, end, side in ends if math.isinf(end)]
+        self.choose_bumps(core_tail)
         f, inside, q, x, error = arb(0), arb(0), [], [], arb(0)
-        panels = self.panels(CORE_TAIL)
+        panels = self.panels(core_tail)
         for panel in panels:
             for node, mass, log_z, errors in self.nodes(panel):
                 f -= mass * log_z
@@ -326,7 +337,7 @@ class Proof:
         tails = [end for end in (self.density.edges[0], self.density.edges[-1]) if math.isinf(end)]
         if not tails:
             return f - max_ball(log_sup, arb(0)) * inside
-        delta = arb(1e-12)
+        delta = arb(1) / 2
         heights = [
             self.density.value(self.acb(arb(cut)), piece).real
             for cut, piece, end in (
@@ -337,19 +348,22 @@ class Proof:
         ]
         top = heights[0] if len(heights) == 1 else max_ball(heights[0], heights[1])
         share = outside * (delta.log() - (2 * arb.pi() * self.eps).log() / 2 - top.log())
-        return f - inside * (max_ball(log_sup, arb(0)) - (1 - delta).log()) + share
+        return f - max_ball(log_sup, arb(0)) + share
 
     def _supremum(self, x: list[Any], q: list[Any], error: Any, slack: float) -> Any:
         """Upper bound of c over the continuum, in cells of √ε/2."""
         place = np.array([float(v) for v in x])
         root, total = float(self.root), sum(q, self.arb(0))
         low, high = place[0] - 0.3 * root, place[-1] + 0.3 * root
+        for cut, side in self.cuts:
+            low, high = (min(low, cut - REACH * root), high) if side < 0 else (low, max(high, cut + REACH * root))
         count = math.ceil((high - low) / (0.5 * root))
         best = self.arb(0)
         for k in range(count):
             centre = low + (k + 0.5) * 0.5 * root
             near = np.flatnonzero(np.abs(place - centre) <= 13 * root)
             a = self._taylor(centre, [x[i] for i in near], [q[i] for i in near])
+            self._add_tails(a, centre)
             a[0] += total * self.arb(-72).exp() + error  # nodes beyond 13√ε, for all y in the cell; quadrature
             best = max_ball(best, self._cell(a, 0.25 + 1e-9, float(best.upper()), slack))
         # |a_n| ≤ e^{n/2} n^{−n/2} sup c for all that is left out: a geometric series of ratio < 1/10
@@ -366,6 +380,17 @@ class Proof:
                 previous, current = current, (g * current - previous) / n
                 out[n] += current
         return out
+
+    def _add_tails(self, a: list[Any], centre: float) -> None:
+        """Add Φ(±(y − T)/√ε)/2 to the Taylor coefficients at a centre."""
+        arb = self.arb
+        for cut, side in self.cuts:
+            z = (arb(centre) - cut) / self.root
+            a[0] += (1 + (side * z / arb(2).sqrt()).erf()) / 4
+            previous, current = arb(0), (-z * z / 2).exp() / (2 * arb.pi()).sqrt()
+            for n in range(1, TERMS):
+                a[n] += side * current / (2 * n)
+                previous, current = current, (-z * current - previous) / n
 
     def _cell(self, a: list[Any], radius: float, floor: float, slack: float) -> Any:
         """Upper bound of the polynomial on |t| ≤ radius: second order, split while it matters."""
@@ -403,7 +428,11 @@ def prove(name: str, ratio: float, tol: float = 1e-9) -> dict[str, Any]:
     epsilon = ratio * density.source.total_variance
     solution = heatrd.solve(density.source, epsilon=epsilon, tol=tol)
     proof = Proof(density, solution.reconstruction, epsilon)
-    upper, lower = proof.upper(), proof.lower(1e-4 * tol)
+    upper, lower = proof.upper(), proof.arb("-inf")
+    for core_tail in CORE_TAILS:
+        lower = max_ball(lower, proof.lower(1e-4 * tol, core_tail))
+        if float(lower.lower()) >= solution.lagrangian_lower:
+            break
     if density.entropy is not None:  # the Shannon lower bound
         lower = max_ball(lower, density.entropy - (2 * proof.arb.pi() * epsilon).log() / 2)
     proved = float(lower.lower())
