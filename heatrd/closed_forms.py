@@ -14,6 +14,7 @@ All rates are in nats; distortions are full squared errors summed over coordinat
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def shannon_lower_bound(src: Any, distortion: ArrayLike) -> Any:
     src = as_source(src)
     d = src.dim
     level = _distortions(distortion)
-    bound = differential_entropy(src) - 0.5 * d * (np.log(2 * np.pi * np.e / d) + np.log(level))
+    bound = differential_entropy(src) - 0.5 * d * (math.log(2 * math.pi * math.e / d) + np.log(level))
     return _like(np.maximum(bound, 0.0), distortion)
 
 

@@ -169,7 +169,7 @@ class Band:
             bound = np.where(index >= 0, np.maximum(bound, shifted), bound)
         if self.differential is not None:
             with np.errstate(divide="ignore"):
-                shannon = self.differential - 0.5 * self.dim * np.log(2 * np.pi * np.e * d / self.dim)
+                shannon = self.differential - 0.5 * self.dim * np.log(2 * math.pi * math.e * d / self.dim)
             bound = np.maximum(bound, shannon - 1e-13)
         return np.where(d >= self.variance, 0.0, np.maximum(bound, 0.0))
 

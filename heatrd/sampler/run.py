@@ -6,6 +6,7 @@ result does not depend on how many.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -240,5 +241,5 @@ def _curve(plan: Plan, out: _Arrays) -> SampledCurve | None:
     stderr = np.sqrt(np.maximum(total[..., 1] / count - mean**2, 0.0) / max(count - 1, 1))
     t = plan.times[plan.curve]
     eps = plan.field.epsilon * t
-    rate = mean[:, 1] - 0.5 * plan.field.dim * np.log(2 * np.pi * np.e * eps)
+    rate = mean[:, 1] - 0.5 * plan.field.dim * np.log(2 * math.pi * math.e * eps)
     return SampledCurve(t, eps, mean[:, 0], stderr[:, 0], rate, stderr[:, 1])
