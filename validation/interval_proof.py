@@ -17,6 +17,8 @@ the whole box. Outside the hull of the core c only falls.
 y*)²/2ε − log w* for any atom, and the dual α = 1/(2 √(2πε) μ) adds Φ(±(y − T)/√ε)/2 to the constraint (theory page of
 the certificate). Before the cut α = 1/(Z s) with a smooth s that rises from one to two; where the constraint is
 exceeded a little, s has Gaussian bumps.
+Where the density is steep the sliver α = 1e-12/(√(2πε) μ), which needs no room,
+is cheaper.
 
 What is proved: F(ν) ≤ ``lagrangian`` and L(ε) ≥ ``lagrangian_lower``.
 """
@@ -39,7 +41,9 @@ import heatrd
 PRECISION = 140
 ORDER = 24
 TERMS = 24  # Taylor terms of c on a cell
-CORE_TAILS, FAR_TAIL = (1e-12, 2e-13, 5e-14), 1e-26  # any cut serves; the first that proves enough is taken
+FAR_TAIL, SLIVER = 1e-26, 1e-12
+# (mass beyond the cut, taper or sliver): any dual serves; the first that proves enough is taken
+DUALS = ((1e-12, True), (1e-12, False), (2e-13, True), (2e-14, False), (5e-14, True))
 REACH = 10  # beyond a cut by this many √ε the dual constraint is what the tail alone adds, 1/2
 
 Function = Callable[[Any], Any]
@@ -314,11 +318,11 @@ class Proof:
         piece = 0 if side < 0 else len(self.density.edges) - 2
         return self.density.value(self.acb(x), piece).real / slope, slope
 
-    def lower(self, slack: float, core_tail: float) -> Any:
+    def lower(self, slack: float, core_tail: float, taper: bool) -> Any:
         """F over the core less the price of sup c, and the dual's share of the tails."""
         arb, density = self.arb, self.density
         ends = zip(density.source.tail_cut(core_tail), (density.edges[0], density.edges[-1]), (-1, 1))
-        self.cuts = [(float(cut), side) for cut, end, side in ends if math.isinf(end)]
+        self.cuts = [(float(cut), side) for cut, end, side in ends if taper and math.isinf(end)]
         self.choose_bumps(core_tail)
         f, inside, q, x, error = arb(0), arb(0), [], [], arb(0)
         panels = self.panels(core_tail)
@@ -337,7 +341,7 @@ class Proof:
         tails = [end for end in (self.density.edges[0], self.density.edges[-1]) if math.isinf(end)]
         if not tails:
             return f - max_ball(log_sup, arb(0)) * inside
-        delta = arb(1) / 2
+        delta = arb(1) / 2 if taper else arb(SLIVER)
         heights = [
             self.density.value(self.acb(arb(cut)), piece).real
             for cut, piece, end in (
@@ -348,7 +352,7 @@ class Proof:
         ]
         top = heights[0] if len(heights) == 1 else max_ball(heights[0], heights[1])
         share = outside * (delta.log() - (2 * arb.pi() * self.eps).log() / 2 - top.log())
-        return f - max_ball(log_sup, arb(0)) + share
+        return f - max_ball(log_sup, arb(0)) + share + (arb(0) if taper else (1 - delta).log())
 
     def _supremum(self, x: list[Any], q: list[Any], error: Any, slack: float) -> Any:
         """Upper bound of c over the continuum, in cells of √ε/2."""
@@ -429,8 +433,8 @@ def prove(name: str, ratio: float, tol: float = 1e-9) -> dict[str, Any]:
     solution = heatrd.solve(density.source, epsilon=epsilon, tol=tol)
     proof = Proof(density, solution.reconstruction, epsilon)
     upper, lower = proof.upper(), proof.arb("-inf")
-    for core_tail in CORE_TAILS:
-        lower = max_ball(lower, proof.lower(1e-4 * tol, core_tail))
+    for core_tail, taper in DUALS:
+        lower = max_ball(lower, proof.lower(1e-4 * tol, core_tail, taper))
         if float(lower.lower()) >= solution.lagrangian_lower:
             break
     if density.entropy is not None:  # the Shannon lower bound
