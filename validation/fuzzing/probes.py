@@ -224,7 +224,9 @@ def ask_a_source(dice: Dice) -> None:
     draws = source.sample(7, 1)
     require(draws.shape == (7, source.dim), f"samples of shape {draws.shape}")
     finite(draws, "samples")
-    values = source.log_density(np.concatenate([draws, draws * 1e3]))
+    with np.errstate(over="ignore"):  # the probe's own product
+        wide = np.nan_to_num(draws * 1e3)
+    values = source.log_density(np.concatenate([draws, wide]))
     require(values.shape == (14,) and not np.isnan(values).any(), f"log-density {values!r}")
     entropy = source.entropy()
     require(entropy is None or not math.isnan(entropy), "entropy is nan")
