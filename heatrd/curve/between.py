@@ -38,12 +38,13 @@ from heatrd.reconstruction.line import LineProblem
 from heatrd.solution import Solution
 from heatrd.sources import Source, Source1D
 
-__all__ = ["Between", "Knot", "refine", "solver"]
+__all__ = ["Between", "Knot", "pieces_between", "refine", "solver"]
 
 FloatArray = NDArray[np.float64]
 
 _GAP = 0.125  # gap asked of a solve, as a share of the tolerance of the band
 _ENOUGH = 0.4  # gap that is good enough for a knot that costs no solve
+_USELESS = 4.0  # gap of a mixture, in tolerances, after which none of neighbours as far apart is tried
 _AIM = 0.55  # width aimed at, as a share of the tolerance
 _MOST_PIECES = 64
 _DEPTH = 12
@@ -177,6 +178,22 @@ def refine(
     return Between(rows, worker.solves, worker.certificates, reached, tuple(worker.marked))
 
 
+def _width(source: Source, left: Knot, right: Knot) -> float:
+    """Width of the band between two knots, from them alone."""
+    low, high = min(left.distortion, right.distortion), max(left.distortion, right.distortion)
+    if not high > low > 0:
+        return 0.0
+    band = Band(Knots.sorted(*np.array([left.row, right.row]).T), source.total_variance, source.dim)
+    inner = np.concatenate([np.linspace(low, high, 17), band.crossings()])
+    inner = inner[(inner >= low) & (inner <= high)]
+    return float(band.width(inner).max())
+
+
+def pieces_between(source: Source, left: Knot, right: Knot, tol: float) -> int:
+    """Return how many pieces make the band as narrow as ``tol``: its width falls with their square."""
+    return math.ceil(math.sqrt(_width(source, left, right) / (_AIM * tol)))
+
+
 class _Worker:
     def __init__(self, source: Source, tol: float, bases: tuple[Knot, ...]) -> None:
         self.source, self.tol, self.bases = source, tol, list(bases)
@@ -186,12 +203,13 @@ class _Worker:
         self.knots: list[Knot] = []
         self.marked: list[Solution] = []
         self.solves = self.certificates = 0
+        self.too_far = math.inf  # ratio of ε of neighbours whose mixture was of no use
 
     # -- following -----------------------------------------------------------------------------------
 
     def followed(self, left: Knot, right: Knot, marks: tuple[float, ...]) -> list[Knot] | None:
         """Carry the solution of ``left`` to ``right``; None where that cannot be done."""
-        if self.line is None or self._pieces(left, right) < _FEW:
+        if self.line is None or pieces_between(self.source, left, right, self.tol) < _FEW:
             return None
         self._path = Follower(self.line, self.tol, left.epsilon)
         if not self._path.able:
@@ -278,28 +296,14 @@ class _Worker:
 
     # -- elsewhere -----------------------------------------------------------------------------------
 
-    def width(self, left: Knot, right: Knot) -> float:
-        """Width of the band between two knots, from them alone."""
-        low, high = min(left.distortion, right.distortion), max(left.distortion, right.distortion)
-        if not high > low > 0:
-            return 0.0
-        band = Band(Knots.sorted(*np.array([left.row, right.row]).T), self.source.total_variance, self.source.dim)
-        inner = np.concatenate([np.linspace(low, high, 17), band.crossings()])
-        inner = inner[(inner >= low) & (inner <= high)]
-        return float(band.width(inner).max())
-
-    def _pieces(self, left: Knot, right: Knot) -> int:
-        """How many pieces make the band as narrow as asked: its width falls with their square."""
-        return math.ceil(math.sqrt(self.width(left, right) / (_AIM * self.tol)))
-
     def between(self, left: Knot, right: Knot, depth: int) -> bool:
-        width = self.width(left, right)
+        width = _width(self.source, left, right)
         if width <= self.tol:
             return True
         ratio = math.log(left.epsilon / right.epsilon)
         if depth >= _DEPTH or ratio < 1e-9:
             return False
-        pieces = min(max(2, self._pieces(left, right)), _MOST_PIECES)
+        pieces = min(max(2, pieces_between(self.source, left, right, self.tol)), _MOST_PIECES)
         chain = [left]
         for j in range(1, pieces):
             epsilon = left.epsilon * math.exp(-ratio * j / pieces)
@@ -361,12 +365,18 @@ class _Worker:
 
     def _mixed(self, epsilon: float, near: Knot, far: Knot) -> Callable[[Knot | None], Knot | None]:
         def candidate(_: Knot | None) -> Knot | None:
+            apart = math.log(near.epsilon / far.epsilon)
+            if apart > self.too_far:
+                return None
             t = (near.epsilon - epsilon) / (near.epsilon - far.epsilon)
             law = DiscreteLaw(
                 np.concatenate([near.law.points, far.law.points]),
                 np.concatenate([(1 - t) * near.law.weights, t * far.law.weights]),
             )
-            return self._certified(law, epsilon)
+            knot = self._certified(law, epsilon)
+            if knot is not None and knot.gap > _USELESS * self.tol:
+                self.too_far = 0.7 * apart
+            return knot
 
         return candidate
 

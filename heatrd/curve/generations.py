@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 import heatrd
 from heatrd.closed_forms import differential_entropy
 from heatrd.curve.band import Band, Knots
-from heatrd.curve.between import Between, Knot, refine, solver
+from heatrd.curve.between import Between, Knot, pieces_between, refine, solver
 from heatrd.curve.records import fingerprint, pack_solution, unpack_solution
 from heatrd.curve.result import RDCurve
 from heatrd.curve.running import progress_bar, run_pieces
 from heatrd.errors import HeatrdError, HeatrdWarning, InvalidInput, TooLarge
+from heatrd.laws import DiscreteLaw
 from heatrd.solution import Solution, solve
-from heatrd.sources import Source, Source1D
+from heatrd.sources import RadialSource, Source, Source1D
 from heatrd.store import Checkpoint, digest
 
 __all__ = ["Sweep"]
@@ -34,15 +35,16 @@ __all__ = ["Sweep"]
 FloatArray = NDArray[np.float64]
 
 _SOLVED_GAP = 0.125  # gap of a solved point, as a share of the tolerance of the band
+_LONG = 3  # pieces of an interval in space from which on it is divided by solves, so that workers share it
 _SKIPPED = 4  # of so many points on the line one is solved, the others lie on the path between
 
 
-def _solve_epsilon(source: Source, epsilon: float, tol: float) -> Solution:
-    """One solved point at a given ε."""
+def _solve_epsilon(source: Source, epsilon: float, tol: float, start: DiscreteLaw | None = None) -> Solution:
+    """One solved point at a given ε, from a neighbour's law where there is one."""
     if not source.total_variance > 0:
         return solve(source, epsilon=epsilon, tol=tol)
     began = time.perf_counter()
-    certificate, regime = solver(source, tol)(epsilon, None)
+    certificate, regime = solver(source, tol)(epsilon, start)
     return Solution(source, certificate, regime, certificate.distortion, tol, 1, time.perf_counter() - began)
 
 
@@ -102,6 +104,7 @@ class Sweep:
         knots = self._knots()
         reached = knots.distortion[knots.rate >= most * (1 - 1e-9)]
         self.range = (float(reached.max() if reached.size else knots.distortion.min()), variance)
+        self._divide()
         self._refine()
 
     def _first_epsilons(self, top: float, most: float) -> list[float]:
@@ -176,9 +179,10 @@ class Sweep:
     def _solved_tol(self) -> float:
         return max(_SOLVED_GAP * self.tol, 1e-12)
 
-    def _solve_all(self, epsilons: Sequence[float]) -> None:
+    def _solve_all(self, epsilons: Sequence[float], starts: Mapping[float, DiscreteLaw] | None = None) -> None:
         wanted = sorted({e for e in epsilons if e not in self.solved})  # small ε take longest: first
-        jobs = [(f"epsilon-{e.hex()}", (_solve_epsilon, (self.source, e, self._solved_tol()))) for e in wanted]
+        tol, starts = self._solved_tol(), starts or {}
+        jobs = [(f"epsilon-{e.hex()}", (_solve_epsilon, (self.source, e, tol, starts.get(e)))) for e in wanted]
 
         def keep(index: int, solution: Any) -> None:
             if isinstance(solution, TooLarge) and self.solved:
@@ -220,11 +224,29 @@ class Sweep:
             self.store.quarantine(name, str(error))
             return None
 
+    def _wide(self) -> list[tuple[float, float]]:
+        """Neighbouring ε, the larger first, between which the band is wider than asked."""
+        band = self._band()
+        return [(a, b) for a, b in itertools.pairwise(sorted(self.solved, reverse=True)) if self._too_wide(band, a, b)]
+
+    def _divide(self) -> None:
+        """In space, where the points of a wide interval cost a solve each: some of them first, all at once."""
+        if self.source.dim == 1 or self.source.factors is not None or isinstance(self.source, RadialSource):
+            return
+        starts = {}
+        for a, b in self._wide():
+            left, right = (Knot.of(self.solved[e].certificate) for e in (a, b))
+            if self.solved[a].regime == "backward-heat":
+                continue
+            parts = math.ceil(pieces_between(self.source, left, right, self.tol) / _LONG)
+            for epsilon in np.geomspace(a, b, parts + 1)[1:-1]:
+                starts[float(epsilon)] = left.law
+        self._solve_all(list(starts), starts)
+
     def _refine(self) -> None:
         """Refine every interval where the band is wider than asked; small ε, which take longest, first."""
         ends = sorted(self.solved, reverse=True)
-        band = self._band()
-        pairs = [(a, b) for a, b in itertools.pairwise(ends) if self._too_wide(band, a, b)]
+        pairs = self._wide()
         self._expect(len(pairs))
         todo = []
         for pair in reversed(pairs):

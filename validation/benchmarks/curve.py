@@ -1,6 +1,6 @@
 """Efficiency of two workers on a curve in the plane.
 
-    python validation/benchmarks/curve.py [--tol 1e-2]
+    python validation/benchmarks/curve.py [--tol 1e-3]
 
 Speed-up by wall clock: the time of one worker process over that of two. On a busy machine that says little, so that
 the processor time of every piece of work is recorded too: all of it over that of the busier of the two workers, which
@@ -71,7 +71,7 @@ def run(workers, tol):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tol", type=float, default=1e-2)
+    parser.add_argument("--tol", type=float, default=1e-3)
     args = parser.parse_args()
     warnings.simplefilter("ignore", HeatrdWarning)
     idle = os.getloadavg()[0] < 0.5
