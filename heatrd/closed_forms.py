@@ -18,8 +18,9 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from heatrd import arguments
 from heatrd.errors import InvalidInput
@@ -162,7 +163,9 @@ def _concentration(n: int, distortion: float) -> float:
         gap = _one_minus_bessel_ratio(n, np.exp(log_kappa))
         return float(np.log(gap * (2.0 - gap)) - np.log(distortion))
 
-    return float(np.exp(optimize.brentq(excess, np.log(guess) - 1.5, np.log(guess) + 1.5, xtol=1e-15, rtol=1e-15)))
+    return float(
+        np.exp(scipy.optimize.brentq(excess, np.log(guess) - 1.5, np.log(guess) + 1.5, xtol=1e-15, rtol=1e-15))
+    )
 
 
 def _one_minus_bessel_ratio(n: int, kappa: float) -> float:

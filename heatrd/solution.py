@@ -13,18 +13,20 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from heatrd import arguments
-from heatrd.bridge import SchrodingerBridge
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.reconstruction.dispatch import certify_law, default_tolerance, resolvable, solver_for
 from heatrd.sources import Source, Source1D, as_source
+
+if TYPE_CHECKING:
+    from heatrd.bridge import SchrodingerBridge
 
 __all__ = ["Certified", "Solution", "certify", "solve"]
 
@@ -127,6 +129,8 @@ class Solution:
             raise InvalidInput(
                 "no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion"
             )
+        from heatrd.bridge import SchrodingerBridge
+
         mu = self.certificate.quadrature
         if self.regime == "backward-heat":
             return SchrodingerBridge.backward_heat(mu, self.reconstruction, self.epsilon, self.source)

@@ -239,10 +239,16 @@ class R2D2:
             progress=progress,
             callback=callback,
             fingerprint=self._settings(coordinates, epsilon_range)
-            | {"training_steps": plan.steps, "batch": plan.batch, "groups": plan.groups,
-               "learning_rate": plan.learning_rate,
-               "evaluate_every": plan.evaluate_every, "data": data.kind, "mean": coordinates.mean.tolist(),
-               "scale": coordinates.scale},
+            | {
+                "training_steps": plan.steps,
+                "batch": plan.batch,
+                "groups": plan.groups,
+                "learning_rate": plan.learning_rate,
+                "evaluate_every": plan.evaluate_every,
+                "data": data.kind,
+                "mean": coordinates.mean.tolist(),
+                "scale": coordinates.scale,
+            },
         )
         self.dim, self.epsilon_range = coordinates.dim, epsilon_range
         self._model, self._coordinates, self._history = model, coordinates, history
@@ -285,7 +291,10 @@ class R2D2:
         model, coordinates = self._fitted()
         points = self._points(x)
         z = end_points(
-            model, coordinates.forward(points), self._standard_epsilon(epsilon), grid=self._grid,
+            model,
+            coordinates.forward(points),
+            self._standard_epsilon(epsilon),
+            grid=self._grid,
             key=self._key(seed, 5),
         )
         return coordinates.backward(z)
@@ -382,8 +391,11 @@ class R2D2:
             "kind": "model",
             "settings": self._settings(coordinates, self.epsilon_range),
             "history": {
-                "steps": history.steps.tolist(), "held_out": history.held_out.tolist(),
-                "training": history.training.tolist(), "best_step": history.best_step, "stopped": history.stopped,
+                "steps": history.steps.tolist(),
+                "held_out": history.held_out.tolist(),
+                "training": history.training.tolist(),
+                "best_step": history.best_step,
+                "stopped": history.stopped,
                 "seconds": history.seconds,
             },
             "points": [len(self._held_out), len(self._pool)],
@@ -428,8 +440,16 @@ class R2D2:
         return self
 
     def _bound(
-        self, held: FloatArray, pool: FloatArray, eps: float, particles: int, importance: int,
-        polishing: int, method: str, seed: int | None, exact_moments: bool,
+        self,
+        held: FloatArray,
+        pool: FloatArray,
+        eps: float,
+        particles: int,
+        importance: int,
+        polishing: int,
+        method: str,
+        seed: int | None,
+        exact_moments: bool,
     ) -> tuple[Bound, str]:
         """The bound asked for; ``auto`` compares both on training points, so that the choice does not bias it."""
         model, coordinates = self._fitted()
@@ -533,14 +553,27 @@ class R2D2:
 
     def _settings(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> dict[str, Any]:
         return {
-            "dim": coordinates.dim, "width": self.width, "depth": self.depth, "steps": self.steps,
-            "entropy": self.entropy, "epsilon_range": list(epsilon_range), "components": self.components,
-            "last": self.last, "seed": self.seed,
+            "dim": coordinates.dim,
+            "width": self.width,
+            "depth": self.depth,
+            "steps": self.steps,
+            "entropy": self.entropy,
+            "epsilon_range": list(epsilon_range),
+            "components": self.components,
+            "last": self.last,
+            "seed": self.seed,
         }
 
     def _plan(
-        self, coordinates: Coordinates, epsilon_range: tuple[float, float], steps: int, batch: int, groups: int,
-        learning_rate: float, evaluate_every: int | None, patience: int | None,
+        self,
+        coordinates: Coordinates,
+        epsilon_range: tuple[float, float],
+        steps: int,
+        batch: int,
+        groups: int,
+        learning_rate: float,
+        evaluate_every: int | None,
+        patience: int | None,
     ) -> Plan:
         steps, groups = _integer(steps, "steps", 1), _integer(groups, "groups", 1)
         batch = _integer(batch, "batch", 1)
@@ -552,7 +585,11 @@ class R2D2:
         return Plan(
             task=Task(self.entropy, self._grid),
             epsilon_range=(epsilon_range[0] / coordinates.scale**2, epsilon_range[1] / coordinates.scale**2),
-            seed=self.seed, steps=steps, learning_rate=float(learning_rate), batch=batch, groups=groups,
+            seed=self.seed,
+            steps=steps,
+            learning_rate=float(learning_rate),
+            batch=batch,
+            groups=groups,
             evaluate_every=every,
             patience=None if patience is None else _integer(patience, "patience", 1),
         )

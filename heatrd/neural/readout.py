@@ -34,7 +34,13 @@ from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
 from heatrd.neural.terminal import negentropy
 
 __all__ = [
-    "Bound", "PaperReadout", "chain_bound", "end_points", "law_bound", "paper_readout", "polish",
+    "Bound",
+    "PaperReadout",
+    "chain_bound",
+    "end_points",
+    "law_bound",
+    "paper_readout",
+    "polish",
     "remove_known_moments",
 ]
 
@@ -200,8 +206,7 @@ def chain_bound(
     for i, start in enumerate(range(0, len(z), per_block)):
         block = jnp.asarray(z[start : start + per_block], jnp.float32)
         values.append(
-            _chain(model, block, eps, time_grid(grid), jax.random.fold_in(key, i), importance,
-                   entropy == "elliptical")
+            _chain(model, block, eps, time_grid(grid), jax.random.fold_in(key, i), importance, entropy == "elliptical")
         )
     offset = -0.5 * z.shape[1] * np.log(2 * np.pi * epsilon)
     return Bound(np.concatenate([np.asarray(v, dtype=np.float64) for v in values]) + offset, float("nan"))
@@ -243,9 +248,7 @@ def remove_known_moments(
     return np.asarray(values - features(held_out) @ coefficients)
 
 
-def _particle_part(
-    z: FloatArray, y: FloatArray, log_w: FloatArray, epsilon: float
-) -> tuple[FloatArray, FloatArray]:
+def _particle_part(z: FloatArray, y: FloatArray, log_w: FloatArray, epsilon: float) -> tuple[FloatArray, FloatArray]:
     """log k∗(weighted points y) and the posterior mean of ‖z − Y‖², both (n,)."""
     log_z, square = np.empty(len(z)), np.empty(len(z))
     rows = max(1, BLOCK // len(y))

@@ -73,8 +73,20 @@ class NeuralEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and strings by field name, with the interval and the derived rates."""
-        names = ("epsilon", "rate", "distortion", "lagrangian", "energy", "terminal_entropy", "lagrangian_upper",
-                 "lagrangian_upper_stderr", "upper_method", "upper_distortion", "upper_rate", "held_out")
+        names = (
+            "epsilon",
+            "rate",
+            "distortion",
+            "lagrangian",
+            "energy",
+            "terminal_entropy",
+            "lagrangian_upper",
+            "lagrangian_upper_stderr",
+            "upper_method",
+            "upper_distortion",
+            "upper_rate",
+            "held_out",
+        )
         low, high = self.lagrangian_upper_interval
         fields = {name: getattr(self, name) for name in names}
         return fields | {"lagrangian_upper_low": low, "lagrangian_upper_high": high}

@@ -131,8 +131,15 @@ def _advance(state: State, data: Data, plan: Plan) -> float:
     epsilon = jnp.asarray(_stratified(plan, state.step), jnp.float32)
     key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
     state.model, state.average, state.optimiser, loss = _update(
-        state.model, state.average, state.optimiser, x0, epsilon, key, jnp.int32(state.step),
-        jnp.float32(_learning_rate(plan, state.step)), plan.task,
+        state.model,
+        state.average,
+        state.optimiser,
+        x0,
+        epsilon,
+        key,
+        jnp.int32(state.step),
+        jnp.float32(_learning_rate(plan, state.step)),
+        plan.task,
     )
     state.step += 1
     state.losses.append(float(loss))
@@ -157,8 +164,15 @@ def _learning_rate(plan: Plan, step: int) -> float:
 
 @eqx.filter_jit
 def _update(
-    model: Model, average: Model, state: Any, x0: jax.Array, epsilon: jax.Array, key: jax.Array, step: jax.Array,
-    rate: jax.Array, task: Task,
+    model: Model,
+    average: Model,
+    state: Any,
+    x0: jax.Array,
+    epsilon: jax.Array,
+    key: jax.Array,
+    step: jax.Array,
+    rate: jax.Array,
+    task: Task,
 ) -> tuple[Model, Model, Any, jax.Array]:
     """One Adam step; a gradient that is not finite in some weight leaves that weight alone."""
 
@@ -235,8 +249,14 @@ def _bar(progress: bool, total: int, start: int) -> Iterator[Callable[[float, fl
 
 def _store(state: State, folder: Path, fingerprint: dict[str, Any]) -> None:
     header = {
-        "kind": "checkpoint", "fingerprint": fingerprint, "step": state.step, "best_step": state.best_step,
-        "best_loss": state.best_loss, "log": state.log, "losses": state.losses, "seconds": state.seconds,
+        "kind": "checkpoint",
+        "fingerprint": fingerprint,
+        "step": state.step,
+        "best_step": state.best_step,
+        "best_loss": state.best_loss,
+        "log": state.log,
+        "losses": state.losses,
+        "seconds": state.seconds,
         "stopped": state.stopped,
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,10 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, special
-from scipy.sparse import csgraph
-from scipy.spatial import distance
+from scipy import special
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -106,14 +105,16 @@ class GaussianMixture(Source):
         """Log-sum over components that share one covariance: distances after whitening, in chunks of points."""
         root = self._roots[members[0]]
         centre = self.means[members].mean(axis=0)
-        white = linalg.solve_triangular(root, (self.means[members] - centre).T, lower=True).T
+        white = scipy.linalg.solve_triangular(root, (self.means[members] - centre).T, lower=True).T
         shift = np.log(self.weights[members]) - np.log(np.diag(root)).sum() - 0.5 * self.dim * LOG_2PI
         out = np.empty(len(x))
         step = max(1, _CHUNK // len(members))
         for i in range(0, len(x), step):
-            z = linalg.solve_triangular(root, (x[i : i + step] - centre).T, lower=True).T
+            z = scipy.linalg.solve_triangular(root, (x[i : i + step] - centre).T, lower=True).T
             with np.errstate(over="ignore"):
-                out[i : i + step] = special.logsumexp(shift - 0.5 * distance.cdist(z, white, "sqeuclidean"), axis=1)
+                out[i : i + step] = special.logsumexp(
+                    shift - 0.5 * scipy.spatial.distance.cdist(z, white, "sqeuclidean"), axis=1
+                )
         return out
 
     def sample(self, n: int, rng: np.random.Generator | int | None = None) -> FloatArray:
@@ -352,7 +353,7 @@ def _flush_null_eigenvalues(covs: FloatArray, scale: FloatArray) -> FloatArray:
 
 
 def _connected_blocks(adjacency: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    count, label = csgraph.connected_components(adjacency, directed=False)
+    count, label = scipy.sparse.csgraph.connected_components(adjacency, directed=False)
     return [tuple(int(i) for i in np.flatnonzero(label == b)) for b in range(count)]
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.spatial import cKDTree
 
 from heatrd import arguments
 from heatrd.errors import InvalidInput
@@ -139,7 +138,7 @@ class NoisyCurve(Source):
         if len(axes[0][0]) * len(axes[1][0]) > 2e7:
             raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon and noise; use larger ones")
         grid = np.stack(np.meshgrid(axes[0][0], axes[1][0], indexing="ij"), axis=-1).reshape(-1, 2)
-        near = cKDTree(centres).query(grid, distance_upper_bound=reach)[0] <= reach
+        near = scipy.spatial.cKDTree(centres).query(grid, distance_upper_bound=reach)[0] <= reach
         points = grid[near]
         return points, np.exp(self.log_density(points)) * step**2, mass, mass * (reach + self.noise) ** 2
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy import optimize
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -124,7 +123,7 @@ class _Adapted(LocationScale):
                 break
         if excess(inner) <= 0:
             return mean + side * outer
-        reach = float(optimize.brentq(excess, inner, outer, rtol=1e-9, xtol=1e-9 * std))
+        reach = float(scipy.optimize.brentq(excess, inner, outer, rtol=1e-9, xtol=1e-9 * std))
         return mean + side * reach * (1.0 + 1e-8)
 
     def _log_tail(self, z: float, side: int) -> float:

@@ -28,9 +28,9 @@ from math import gcd, lcm
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -328,7 +328,7 @@ def _finite_root(law: SincMixture, x: float, step: float, eps: float) -> float:
     """The ε at which the local minimum near ``x`` touches zero."""
 
     def least(level: float) -> float:
-        found = optimize.minimize_scalar(
+        found = scipy.optimize.minimize_scalar(
             lambda t: float(law._density(t, level)) * 1e3,
             bounds=(x - 2 * step, x + 2 * step),
             method="bounded",
@@ -345,7 +345,7 @@ def _root(function: Any, low: float, high: float) -> float:
         return high
     if function(low) <= 0:
         return low
-    return float(optimize.brentq(function, low, high, xtol=1e-15, rtol=1e-14))
+    return float(scipy.optimize.brentq(function, low, high, xtol=1e-15, rtol=1e-14))
 
 
 def _tail_minimum(law: SincMixture, eps: float) -> float:
@@ -375,7 +375,7 @@ def _group_minimum(law: SincMixture, group: list[int], period: float, eps: float
     x = np.linspace(0.0, period, int(400 * period / np.pi) + 2)
     step = x[1] - x[0]
     best = x[int(np.argmin(value(x)))]
-    found = optimize.minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda t: float(value(t)), bounds=(best - 2 * step, best + 2 * step), method="bounded", options={"xatol": 1e-11}
     )
     return float(min(found.fun, value(best)))

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import interpolate, special
+from scipy import special
 
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
@@ -117,7 +118,7 @@ class Tabulated(Source):
 
     def log_density(self, x: ArrayLike) -> FloatArray:
         x = np.asarray(x, dtype=np.float64)
-        table = interpolate.RegularGridInterpolator(self.axes, self.density, bounds_error=False, fill_value=0.0)
+        table = scipy.interpolate.RegularGridInterpolator(self.axes, self.density, bounds_error=False, fill_value=0.0)
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(np.maximum(table(x.reshape(-1, self.dim)), 0.0))).reshape(x.shape[:-1])
 
