@@ -1,0 +1,1 @@
+"""The parts of `validation.interval_proof`: densities on complex balls, the repair of the dual, the proof."""
