@@ -172,7 +172,7 @@ def _one_minus_bessel_ratio(n: int, kappa: float) -> float:
     """1 − I_{n/2}(κ)/I_{n/2−1}(κ), to full relative accuracy for large κ by its asymptotic series."""
     m = n - 1.0
     if kappa > 1e4 * n * n:
-        return m / (2 * kappa) - m * (n - 3.0) / (8 * kappa**2) * (1.0 + 1.0 / kappa)
+        return m / (2 * kappa) * (1.0 - (n - 3.0) / (4 * kappa) * (1.0 + 1.0 / kappa))
     nu = 0.5 * n - 1.0
     below = special.ive(nu, kappa)
     if below > 1e-280:

@@ -184,25 +184,24 @@ def _transform(density: FloatArray) -> NDArray[np.complex128]:
 
 
 def _noise_level(size: FloatArray, grid: Grid) -> tuple[float, bool]:
-    """rms level of the outer modes, raised to what their loudest one says, and whether it looks like noise.
+    """rms level of the outer modes, raised to what the loudest line of them and the loudest one say; is it like noise?
 
-    Rounding noise of a transform in several dimensions is louder on the axes of frequency space, and what aliasing
-    leaves is no noise at all: the loudest outer mode covers both.
+    Rounding noise in several dimensions is louder near the axes of frequency space: a rounded coordinate x_i moves
+    ρ(x_i, y_j) alike for all j, so its noise reaches along ω_x as far as the band and along ω_y as far as ρ does. What
+    aliasing leaves is no noise at all: the loudest outer mode covers that.
     """
-    dim = grid.dim
-    inside = []
+    outer = np.zeros(size.shape, dtype=bool)
+    loudest_line = 0.0
     for a, n in enumerate(grid.shape):
         index = np.arange(size.shape[a])
-        relative = np.minimum(index, n - index) / (n / 2)
-        inside.append(relative.reshape([-1 if b == a else 1 for b in range(dim)]))
-    outer = np.zeros(size.shape, dtype=bool)
-    for relative in inside:
-        outer |= relative > 0.75
+        end = np.minimum(index, n - index) > 0.375 * n
+        outer |= end.reshape([-1 if b == a else 1 for b in range(grid.dim)])
+        loudest_line = max(loudest_line, float(np.mean(np.compress(end, size, axis=a) ** 2, axis=a).max()))
     level = _rms_by_median(size[outer])
     spread = math.sqrt(math.log(max(int(outer.sum()), 2)) + 1)
     loudest = float(size[outer].max())
     resolved = loudest <= max(level * (spread + math.sqrt(EVIDENCE)), 2.0**-49)
-    return max(level, loudest / spread), resolved
+    return max(level, math.sqrt(loudest_line), loudest / spread), resolved
 
 
 def _rms_by_median(size: FloatArray) -> float:

@@ -120,7 +120,8 @@ class AtomFlow:
         if s == 0.0:
             return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
         value, mean = self.posterior(s, x)
-        return value, (mean - x) / s
+        with np.errstate(over="ignore"):  # far beyond the atoms the score is infinite
+            return value, (mean - x) / s
 
 
 class MixtureFlow:

@@ -20,7 +20,7 @@ __all__ = ["Data", "data_of"]
 
 FloatArray = NDArray[np.float64]
 
-TRAIN, HELD_OUT, MOMENTS, SPLIT = 0, 1, 2, 3
+TRAIN, HELD_OUT, MOMENTS, SPLIT, VALIDATION = 0, 1, 2, 3, 4
 MOMENT_DRAWS = 16384
 
 
@@ -33,8 +33,11 @@ class Data(Protocol):
     def train(self, n: int, seed: int, step: int) -> FloatArray:
         """A training batch."""
 
+    def validation(self, n: int, seed: int) -> FloatArray:
+        """At most ``n`` points to choose among models by; no training batch contains them."""
+
     def held_out(self, n: int, seed: int) -> FloatArray:
-        """At most ``n`` points that no training batch contains, independent draws of μ."""
+        """At most ``n`` points that neither training nor any choice has seen, independent draws of μ."""
 
 
 class SourceData:
@@ -49,12 +52,15 @@ class SourceData:
     def train(self, n: int, seed: int, step: int) -> FloatArray:
         return self.source.sample(n, np.random.default_rng((seed, TRAIN, step)))
 
+    def validation(self, n: int, seed: int) -> FloatArray:
+        return self.source.sample(n, np.random.default_rng((seed, VALIDATION)))
+
     def held_out(self, n: int, seed: int) -> FloatArray:
         return self.source.sample(n, np.random.default_rng((seed, HELD_OUT)))
 
 
 class ArrayData:
-    """A finite sample, split once into a training part and a held-out part."""
+    """A finite sample, split once: a share held out for the bounds, half as much for choices, the rest for training."""
 
     kind = "samples"
 
@@ -63,13 +69,17 @@ class ArrayData:
         if len(x) < 16:
             raise InvalidInput(f"{len(x)} samples are too few to train and to hold out; need at least 16")
         order = np.random.default_rng((seed, SPLIT)).permutation(len(x))
-        cut = min(max(int(round(held_out * len(x))), 4), len(x) - 8)
-        self._held, self._train = x[order[:cut]], x[order[cut:]]
+        cut = min(max(int(round(held_out * len(x))), 4), len(x) - 10)
+        middle = cut + min(max(cut // 2, 2), len(x) - cut - 8)
+        self._held, self._validation, self._train = np.split(x[order], [cut, middle])
         self.coordinates = coordinates_of(self._train.mean(axis=0), _covariance(self._train))
 
     def train(self, n: int, seed: int, step: int) -> FloatArray:
         rng = np.random.default_rng((seed, TRAIN, step))
         return self._train[rng.integers(len(self._train), size=n)]
+
+    def validation(self, n: int, seed: int) -> FloatArray:
+        return self._validation[:n]
 
     def held_out(self, n: int, seed: int) -> FloatArray:
         return self._held[:n]
@@ -97,6 +107,9 @@ class CallableData:
 
     def train(self, n: int, seed: int, step: int) -> FloatArray:
         return self._draw(n, (seed, TRAIN, step))
+
+    def validation(self, n: int, seed: int) -> FloatArray:
+        return self._draw(n, (seed, VALIDATION))
 
     def held_out(self, n: int, seed: int) -> FloatArray:
         return self._draw(n, (seed, HELD_OUT))

@@ -17,11 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.neural.coordinates import Coordinates
 from heatrd.neural.data import Data, data_of
-from heatrd.neural.losses import ENTROPIES, Model
+from heatrd.neural.losses import ENTROPIES
+from heatrd.neural.model import Model
 from heatrd.neural.network import ControlNetwork
 from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, polish, remove_known_moments
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
 from heatrd.neural.rollout import Grid
+from heatrd.neural.start import gaussian_start, mixture_start
 from heatrd.neural.storage import read_arrays, read_header, write_arrays
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw
 from heatrd.neural.training import Plan, Task, train
@@ -36,7 +38,11 @@ RADIAL_FLOOR = 1e-4
 READOUT_STREAM = 2**31
 WEIGHT_STREAM = 23
 PARTICLES_UP_TO_DIM = 3
-LAW_SPREAD = 0.7
+PLAIN = ("elliptical", "negentropy")
+"""Entropies that leave the mixture at the Gaussian solution."""
+START_STREAM = 2**31 + 1
+START_POINTS = 16384
+VALIDATION_POINTS = 4096
 POLISHING_SWEEPS = 25
 POLISHED = 256
 HELD_OUT_POINTS = 16384
@@ -228,9 +234,10 @@ class R2D2:
         if self.entropy == "auto":
             self.entropy = "last-step-mixture" if coordinates.dim <= PARTICLES_UP_TO_DIM else "knife"
         epsilon_range = self.epsilon_range or _default_range(coordinates)
+        span = _standard_range(coordinates, epsilon_range)
         plan = self._plan(coordinates, epsilon_range, steps, batch, groups, learning_rate, evaluate_every, patience)
         model, history = train(
-            self._skeleton(coordinates, epsilon_range),
+            self._skeleton(coordinates, span, self._start(data, span)),
             data,
             plan,
             checkpoint=None if checkpoint is None else Path(checkpoint),
@@ -429,7 +436,8 @@ class R2D2:
             raise InvalidInput(f"{path} has a damaged header: {error}") from None
         blank = Coordinates(np.zeros(d), np.eye(d), 1.0, np.ones(d))
         assert self.epsilon_range is not None
-        skeleton = self._skeleton(blank, self.epsilon_range)
+        start = gaussian_start(blank.eigenvalues, self.epsilon_range, 1 if self.entropy in PLAIN else self.components)
+        skeleton = self._skeleton(blank, self.epsilon_range, start)
         like = [blank.mean, blank.rotation, np.float64(1), blank.eigenvalues, *(np.zeros((n, d)) for n in sizes)]
         _, leaves = read_arrays(path, kind="model", like=[*like, *jax.tree.leaves(skeleton)])
         self._coordinates = Coordinates(leaves[0], leaves[1], float(leaves[2]), leaves[3])
@@ -487,7 +495,7 @@ class R2D2:
         points = self._points(x)
         eps = jnp.asarray([self._standard_epsilon(epsilon)], jnp.float32)
         z = jnp.asarray(coordinates.forward(points)[None], jnp.float32)
-        m = _mean(model.network, z, jnp.float32(min(t, 1 - self.last)), eps)
+        m = _mean(model, z, jnp.float32(min(t, 1 - self.last)), eps)
         return given, coordinates.backward(np.asarray(m[0], dtype=np.float64)).reshape(given.shape)
 
     def _points(self, x: ArrayLike) -> FloatArray:
@@ -540,16 +548,25 @@ class R2D2:
         self._held_out = np.asarray(data.held_out(n, self.seed + 2), dtype=np.float64)
         self._pool = np.asarray(data.train(n, self.seed, READOUT_STREAM), dtype=np.float64)
 
-    def _skeleton(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> Model:
+    def _skeleton(self, coordinates: Coordinates, span: tuple[float, float], start: FloatArray) -> Model:
+        """A new model in standard coordinates, its law at ``start``."""
         rng = np.random.default_rng((self.seed, WEIGHT_STREAM))
-        span = tuple(e / coordinates.scale**2 for e in epsilon_range)
         lam = coordinates.eigenvalues
-        spread = LAW_SPREAD if self.entropy == "last-step-mixture" else 0.0
         return Model(
-            network=ControlNetwork(lam, (span[0], span[1]), self.last, self.width, self.depth, rng),
-            law=GaussianMixtureLaw(lam, (span[0], span[1]), self.components, rng, spread),
-            radial=RadialLaw(lam, (span[0], span[1]), RADIAL_FLOOR, rng),
+            network=ControlNetwork(lam, span, self.last, self.width, self.depth, rng),
+            law=GaussianMixtureLaw(lam, span, start, rng),
+            radial=RadialLaw(lam, span, RADIAL_FLOOR, rng),
         )
+
+    def _start(self, data: Data, span: tuple[float, float]) -> FloatArray:
+        """Table of laws to begin with."""
+        lam = data.coordinates.eigenvalues
+        if self.entropy in PLAIN:
+            return gaussian_start(lam, span, 1)
+        fit = data.coordinates.forward(data.train(START_POINTS, self.seed, START_STREAM))
+        check = data.coordinates.forward(data.validation(VALIDATION_POINTS, self.seed))
+        rng = np.random.default_rng((self.seed, START_STREAM))
+        return mixture_start(fit, check, lam, span, self.components, rng)
 
     def _settings(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> dict[str, Any]:
         return {
@@ -584,7 +601,7 @@ class R2D2:
         every = max(1, steps // 25) if evaluate_every is None else _integer(evaluate_every, "evaluate_every", 1)
         return Plan(
             task=Task(self.entropy, self._grid),
-            epsilon_range=(epsilon_range[0] / coordinates.scale**2, epsilon_range[1] / coordinates.scale**2),
+            epsilon_range=_standard_range(coordinates, epsilon_range),
             seed=self.seed,
             steps=steps,
             learning_rate=float(learning_rate),
@@ -605,8 +622,12 @@ class R2D2:
 
 
 @eqx.filter_jit
-def _mean(network: ControlNetwork, z: jax.Array, t: jax.Array, epsilon: jax.Array) -> jax.Array:
-    return network(z, t, epsilon)[0]
+def _mean(model: Model, z: jax.Array, t: jax.Array, epsilon: jax.Array) -> jax.Array:
+    return model.posterior(epsilon)(z, t)[0]
+
+
+def _standard_range(coordinates: Coordinates, epsilon_range: tuple[float, float]) -> tuple[float, float]:
+    return epsilon_range[0] / coordinates.scale**2, epsilon_range[1] / coordinates.scale**2
 
 
 def _default_range(coordinates: Coordinates) -> tuple[float, float]:

@@ -9,29 +9,20 @@ random s trains the control on [0, s] towards that ν. Both have the same minimu
 
 from __future__ import annotations
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from heatrd.neural.network import ControlNetwork
+from heatrd.neural.model import Model
 from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
-from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy
+from heatrd.neural.terminal import GaussianMixtureLaw, log_particles, negentropy
 
-__all__ = ["ENTROPIES", "Model", "joint_log_density", "tec_loss"]
+__all__ = ["ENTROPIES", "joint_log_density", "tec_loss"]
 
 Array = jax.Array
 
 ENTROPIES = ("last-step-mixture", "knife", "elliptical", "negentropy")
 BROAD_SHARE = 0.01
-
-
-class Model(eqx.Module):
-    """Everything that is trained: the control and the two parametric terminal laws."""
-
-    network: ControlNetwork
-    law: GaussianMixtureLaw
-    radial: RadialLaw
 
 
 def tec_loss(
@@ -63,12 +54,12 @@ def tec_loss(
     """
     keys = jax.random.split(key, 4)
     shift = jax.random.uniform(keys[0], (), jnp.float32, -0.5, 0.5) if jitter else jnp.float32(0.0)
-    paths = roll_out(model.network, x0, epsilon, time_grid(grid, shift), keys[1])
+    paths = roll_out(model, x0, epsilon, time_grid(grid, shift), keys[1])
     offset = -0.5 * x0.shape[-1] * jnp.log(2 * np.pi * epsilon)
     if entropy == "last-step-mixture":
         s = jax.random.randint(keys[2], (), 1, grid.steps + 1)
         value = 0.5 * (_particle_cost(model, paths, epsilon) + _joint_cost(model, paths, epsilon, s))
-        side = _side_cost(model.law, jax.lax.stop_gradient(paths), epsilon)
+        side = _law_cost(model.law, paths, epsilon, 0)
     elif entropy == "knife":
         value = _law_cost(model.law, paths, epsilon, -1)
         side = _law_cost(model.law, jax.lax.stop_gradient(paths), epsilon, 0)
@@ -78,8 +69,7 @@ def tec_loss(
         if entropy == "elliptical":
             value, side = energy - model.radial.log_density(x1, epsilon).mean(axis=1), 0.0 * offset
         else:
-            value = energy + negentropy(x1)
-            side = _side_cost(model.law, jax.lax.stop_gradient(paths), epsilon)
+            value, side = energy + negentropy(x1), 0.0 * offset
     return jnp.mean(value + side), value + offset
 
 
@@ -102,7 +92,8 @@ def joint_log_density(model: Model, paths: Paths, epsilon: Array, s: Array, shar
     tau = epsilon * (1 - paths.times[s])
     lam = jax.lax.stop_gradient(model.network.eigenvalues)
     particles = log_particles(paths.x[s], paths.mean, tau, lam, share)
-    return jnp.logaddexp(particles, model.law.log_density(paths.x[s], epsilon, tau)) - np.log(2.0)
+    law = jax.lax.stop_gradient(model.law)
+    return jnp.logaddexp(particles, law.log_density(paths.x[s], epsilon, tau)) - np.log(2.0)
 
 
 def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, s: int) -> Array:
@@ -110,10 +101,3 @@ def _law_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array, s: int) -> 
     log_phi = law.log_density(paths.x[s], epsilon, epsilon * (1 - paths.times[s]))
     return (paths.cost[s] - log_phi).mean(axis=1)
 
-
-def _side_cost(law: GaussianMixtureLaw, paths: Paths, epsilon: Array) -> Array:
-    """Fit of the mixture, on paths that carry no gradient, where the control is trained by another terminal cost, (E,).
-
-    One half is its own bound F(ν) at s = 0, the other its cross-entropy at the last time.
-    """
-    return 0.5 * (_law_cost(law, paths, epsilon, 0) + _law_cost(law, paths, epsilon, -1))

@@ -1,17 +1,13 @@
-"""The control network in posterior-mean form, with a Gaussian skip that is exact for Gaussian sources.
+"""The control network in posterior-mean form: a correction to the posterior of an explicit law.
 
 The optimal control is u = ε∇log φ_t = (E[Y | X_t = x] − x)/(1−t), φ_t = G_{ε(1−t)} ∗ ν (DESIGN (4)), so the network
-learns the posterior mean. In standard coordinates, with λ the source's eigenvalues, a Gaussian source has ν = N(0,
-diag v), v = (λ − ε)₊ (reverse water-filling), and with τ = ε(1−t)
+learns the posterior mean. `heatrd.neural.terminal.GaussianMixtureLaw` has that of its own ν in closed form, mean m₀ and
+variance g₀τ with τ = ε(1−t), and the network corrects both:
 
-    E[Y | x] = s x,      Var[Y | x] = τ s,      s = v/(v + τ).
+    m_θ(x, t, ε) = m₀ + c (b_θ + a_θ ⊙ x̂),     g_θ = g₀ exp(h_θ),     x̂ = x/√Var X_t,     c² = λτ/(λ + τ),
 
-Any other source is a correction to this:
-
-    m_θ(x, t, ε) = s x + c (b_θ + a_θ ⊙ x̂),     x̂ = x/√Var X_t,     c² = λτ/(λ + τ),
-
-with a_θ, b_θ zero at the start: a Gaussian source is solved exactly before the first training step. A third head g_θ
-∈ (0, 1) is the posterior variance in units of τ, s at the start. It sets the noise of a finite step
+with λ the source's eigenvalues and a_θ, b_θ, h_θ zero at the start: where the law is right from the start (Gaussian
+sources), so is the control. The posterior variance g_θ, in units of τ, sets the noise of a finite step
 (`heatrd.neural.rollout`).
 """
 
@@ -31,6 +27,7 @@ __all__ = ["ControlNetwork", "skip_variance"]
 Array = jax.Array
 
 GATE_FLOOR = 1e-4
+GATE_SPAN = 5.0
 CONDITION_WIDTH = 32
 HARMONICS = 3
 WAVES = 16
@@ -43,7 +40,7 @@ def skip_variance(eigenvalues: Any, epsilon: Any) -> Any:
 
 
 class ControlNetwork(eqx.Module):
-    """m_θ and g_θ for groups of points that share an ε.
+    """The corrections a_θ, b_θ, h_θ for groups of points that share an ε.
 
     All arrays are float32. ``frozen`` leaves (eigenvalues, waves, ranges) carry no gradient.
     """
@@ -100,20 +97,20 @@ class ControlNetwork(eqx.Module):
     def dim(self) -> int:
         return int(self.eigenvalues.shape[0])
 
-    def __call__(self, x: Array, t: Array, epsilon: Array) -> tuple[Array, Array]:
-        """Return m and g, both (E, B, d), at ``x`` (E, B, d), ``t`` () or (E,), for ``epsilon`` (E,)."""
+    def __call__(self, x: Array, t: Array, epsilon: Array, mean: Array, gate: Array) -> tuple[Array, Array]:
+        """Return m and g, both (E, B, d): ``mean`` m₀ and ``gate`` g₀ at ``x`` (E, B, d), corrected.
+
+        ``t`` is () or (E,), ``epsilon`` (E,).
+        """
         lam = jax.lax.stop_gradient(self.eigenvalues)
         t = jnp.broadcast_to(t, epsilon.shape)
         eps, t_row = epsilon[:, None], t[:, None]
         tau = eps * jnp.maximum(1.0 - t_row, 1e-9)
         v = skip_variance(lam, eps)
-        skip = v / (v + tau)
         scaled = x / jnp.sqrt(_path_variance(lam, v, eps, t_row))[:, None, :]
-        b, a, logit = jnp.split(self._body(scaled, self._condition(t, epsilon)), 3, axis=-1)
+        b, a, h = jnp.split(self._body(scaled, self._condition(t, epsilon)), 3, axis=-1)
         correction = jnp.sqrt(lam * tau / (lam + tau))[:, None, :] * (b + a * scaled)
-        gate = jnp.clip(skip, GATE_FLOOR, 1 - GATE_FLOOR)
-        gate = jax.nn.sigmoid(jnp.log(gate / (1 - gate))[:, None, :] + logit)
-        return skip[:, None, :] * x + correction, gate
+        return mean + correction, jnp.maximum(gate, GATE_FLOOR) * jnp.exp(GATE_SPAN * jnp.tanh(h / GATE_SPAN))
 
     def _condition(self, t: Array, epsilon: Array) -> Array:
         """Features of (t, ε) after one layer, (E, CONDITION_WIDTH)."""

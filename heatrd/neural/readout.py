@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.neural.coordinates import SMALLEST_EIGENVALUE
-from heatrd.neural.losses import Model, joint_log_density
+from heatrd.neural.losses import joint_log_density
+from heatrd.neural.model import Model
 from heatrd.neural.rollout import Grid, Paths, final_draw, roll_out, time_grid
 from heatrd.neural.terminal import negentropy
 
@@ -72,7 +73,7 @@ class PaperReadout(NamedTuple):
 
 @eqx.filter_jit
 def _end_points(model: Model, x0: Array, epsilon: Array, times: Array, key: Array) -> Array:
-    return roll_out(model.network, x0, epsilon, times, key).mean
+    return roll_out(model, x0, epsilon, times, key).mean
 
 
 def end_points(model: Model, z: FloatArray, epsilon: float, *, grid: Grid, key: Array) -> FloatArray:
@@ -90,7 +91,7 @@ def _paper(model: Model, x0: Array, epsilon: Array, times: Array, key: Array, en
     noise left at the optimum.
     """
     keys = jax.random.split(key, 2)
-    paths = roll_out(model.network, x0, epsilon, times, keys[0])
+    paths = roll_out(model, x0, epsilon, times, keys[0])
     x1, _, last_ratio = final_draw(paths, epsilon, keys[1])
     if entropy == "last-step-mixture":
         energy, terminal = _best_late_time(model, paths, epsilon)
@@ -218,7 +219,7 @@ def _chain(
 ) -> Array:
     keys = jax.random.split(key, 2)
     x0 = jnp.tile(z, (importance, 1))[None]
-    paths = roll_out(model.network, x0, epsilon, times, keys[0])
+    paths = roll_out(model, x0, epsilon, times, keys[0])
     if to_the_end:
         x1, _, last_ratio = final_draw(paths, epsilon, keys[1])
         log_weight = model.radial.log_density(x1, epsilon) - paths.log_ratio[-1] - last_ratio

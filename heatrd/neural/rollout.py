@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from heatrd.neural.network import ControlNetwork
+from heatrd.neural.model import Model
 
 __all__ = ["Grid", "Paths", "final_draw", "roll_out", "time_grid"]
 
@@ -64,15 +64,15 @@ def time_grid(grid: Grid, shift: Array | float = 0.0) -> Array:
     return 1.0 - jnp.concatenate([jnp.ones(1, jnp.float32), interior, jnp.full(1, grid.last, jnp.float32)])
 
 
-def roll_out(network: ControlNetwork, x0: Array, epsilon: Array, times: Array, key: Array) -> Paths:
+def roll_out(model: Model, x0: Array, epsilon: Array, times: Array, key: Array) -> Paths:
     """Simulate from ``x0`` (E, B, d) at ``epsilon`` (E,); backpropagation recomputes the steps (checkpointing)."""
-    eps = epsilon[:, None, None]
+    eps, posterior = epsilon[:, None, None], model.posterior(epsilon)
 
     @jax.checkpoint
     def step(carry: tuple[Array, Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple, tuple]:
         x, cost, log_ratio = carry
         t, t_next, xi = now
-        m, g = network(x, t, epsilon)
+        m, g = posterior(x, t)
         share = (t_next - t) / (1 - t)
         r = (1 - share) + g * share
         variance = eps * (t_next - t)
@@ -86,7 +86,7 @@ def roll_out(network: ControlNetwork, x0: Array, epsilon: Array, times: Array, k
     zero = jnp.zeros(x0.shape[:2], jnp.float32)
     noise = jax.random.normal(key, (times.shape[0] - 1, *x0.shape), jnp.float32)
     (x_last, _, _), (x, cost, log_ratio) = jax.lax.scan(step, (x0, zero, zero), (times[:-1], times[1:], noise))
-    mean, gate = network(x_last, times[-1], epsilon)
+    mean, gate = posterior(x_last, times[-1])
     return Paths(
         times=times,
         x=jnp.concatenate([x0[None], x]),

@@ -12,6 +12,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -19,9 +21,10 @@ import numpy as np
 from jax.scipy.special import gammaln, logsumexp
 
 from heatrd.neural.layers import Affine, affine, centred_log
-from heatrd.neural.network import skip_variance
 
-__all__ = ["GaussianMixtureLaw", "RadialLaw", "log_broad", "log_particles", "negentropy"]
+__all__ = [
+    "GaussianMixtureLaw", "Mixture", "RadialLaw", "log_broad", "log_particles", "mixture_posterior", "negentropy",
+]
 
 Array = jax.Array
 
@@ -56,56 +59,96 @@ def log_particles(x: Array, points: Array, tau: Array, eigenvalues: Array, share
 
 
 class GaussianMixtureLaw(eqx.Module):
-    """ν as a Gaussian mixture whose weights, means and standard deviations are functions of ε."""
+    """ν as a Gaussian mixture whose weights, means and standard deviations are functions of ε.
+
+    A table of mixtures at a few ε (`heatrd.neural.start`), interpolated in log ε, plus what is learned.
+    """
 
     eigenvalues: Array
     log_epsilon_range: Array
     inner: Affine
     outer: Affine
-    places: Array
+    start: Array
     components: int = eqx.field(static=True)
-    spread: float = eqx.field(static=True)
 
     def __init__(
         self,
         eigenvalues: np.ndarray,
         epsilon_range: tuple[float, float],
-        components: int,
+        start: np.ndarray,
         rng: np.random.Generator,
-        spread: float = 0.0,
     ) -> None:
-        """Start with all components at the Gaussian solution, or a share ``spread`` of its variance between them."""
-        d = int(eigenvalues.size)
+        """Begin at ``start``, (K, J, 1 + 2d): log-weights, means and deviations at K log-spaced ε over the range."""
         self.eigenvalues = jnp.asarray(eigenvalues, jnp.float32)
         self.log_epsilon_range = jnp.asarray(np.log(epsilon_range), jnp.float32)
         self.inner = affine(1, LAW_WIDTH, rng)
-        size = components * (1 + 2 * d)
-        start = 0.01 * rng.normal(size=size) * (components > 1)
-        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(start, jnp.float32))
-        places = rng.normal(size=(components, d))
-        places = places - places.mean(axis=0)
-        self.places = jnp.asarray(places / np.maximum(places.std(axis=0), 1e-6) * (components > 1), jnp.float32)
-        self.components = components
-        self.spread = float(spread) if components > 1 else 0.0
+        self.components = int(start.shape[1])
+        self.start = jnp.asarray(start, jnp.float32)
+        size = start.shape[1] * start.shape[2]
+        bias = 0.01 * rng.normal(size=size) * (self.components > 1)
+        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(bias, jnp.float32))
 
-    def parameters(self, epsilon: Array) -> tuple[Array, Array, Array]:
-        """log w (E, J), means (E, J, d), variances v (E, J, d) at ``epsilon`` (E,)."""
+    def parameters(self, epsilon: Array) -> Mixture:
+        """Weights, means and variances at ``epsilon`` (E,)."""
         lam = jax.lax.stop_gradient(self.eigenvalues)
         d = lam.shape[0]
-        h = jnp.tanh(self.inner(centred_log(epsilon, self.log_epsilon_range)[:, None]))
-        raw = self.outer(h).reshape(epsilon.shape[0], self.components, 1 + 2 * d)
-        log_w = jax.nn.log_softmax(raw[..., 0], axis=-1)
-        base = jnp.sqrt(skip_variance(lam, epsilon[:, None]))[:, None, :]
-        deviation = np.sqrt(1 - self.spread) * base + jnp.sqrt(lam) * raw[..., 1 + d :]
-        start = np.sqrt(self.spread) * base * jax.lax.stop_gradient(self.places)
-        return log_w, start + jnp.sqrt(lam) * raw[..., 1 : 1 + d], deviation**2
+        place = centred_log(epsilon, self.log_epsilon_range)
+        raw = self.outer(jnp.tanh(self.inner(place[:, None]))).reshape(epsilon.shape[0], self.components, 1 + 2 * d)
+        start = _interpolate(jax.lax.stop_gradient(self.start), place)
+        log_w = jax.nn.log_softmax(start[..., 0] + raw[..., 0], axis=-1)
+        means = start[..., 1 : 1 + d] + jnp.sqrt(lam) * raw[..., 1 : 1 + d]
+        deviations = start[..., 1 + d :] + jnp.sqrt(lam) * raw[..., 1 + d :]
+        return Mixture(log_w, means, deviations**2)
 
     def log_density(self, x: Array, epsilon: Array, tau: Array) -> Array:
         """log (G_τ ∗ ν)(x), (E, B), at ``x`` (E, B, d) for ``tau`` (E,) > 0."""
-        log_w, means, v = self.parameters(epsilon)
-        total = v + tau[:, None, None]
-        parts = log_gaussian(x[:, :, None, :] - means[:, None], total[:, None])
-        return logsumexp(log_w[:, None, :] + parts, axis=-1)
+        return logsumexp(_log_parts(x, self.parameters(epsilon), tau), axis=-1)
+
+
+class Mixture(NamedTuple):
+    """Gaussian mixtures, one a group: log w (E, J), means (E, J, d), variances v (E, J, d)."""
+
+    log_w: Array
+    means: Array
+    variances: Array
+
+
+def _log_parts(x: Array, mixture: Mixture, tau: Array) -> Array:
+    """log w_j N(x; a_j, v_j + τ), (E, B, J)."""
+    total = mixture.variances + tau[:, None, None]
+    parts = log_gaussian(x[:, :, None, :] - mixture.means[:, None], total[:, None])
+    return mixture.log_w[:, None, :] + parts
+
+
+def mixture_posterior(x: Array, mixture: Mixture, tau: Array) -> tuple[Array, Array]:
+    """Mean of Y ~ ν given Y + √τ ξ = x, and its variance in units of τ, coordinate by coordinate, both (E, B, d).
+
+    Given the component, Y has mean s x + b and variance sτ, with s = v/(v + τ), b = τa/(v + τ).
+    """
+    tau = jnp.broadcast_to(tau, x.shape[:1])
+    responsibility = jax.nn.softmax(_log_parts(x, mixture, tau), axis=-1)
+    s = mixture.variances / (mixture.variances + tau[:, None, None])
+    b = mixture.means * (1 - s)
+
+    def average(y: Array) -> Array:
+        return jnp.einsum("ebj,ejd->ebd", responsibility, y)
+
+    slope = average(s)
+    mean = slope * x + average(b)
+    spread = x**2 * (average(s**2) - slope**2) + 2 * x * (average(s * b) - slope * average(b))
+    spread = spread + average(b**2) - average(b) ** 2
+    return mean, slope + jnp.maximum(spread, 0.0) / tau[:, None, None]
+
+
+def _interpolate(table: Array, place: Array) -> Array:
+    """Linear interpolation of ``table`` (K, …) on equidistant nodes of [−1, 1] at ``place`` (E,)."""
+    last = table.shape[0] - 1
+    if last == 0:
+        return jnp.broadcast_to(table[0], (*place.shape, *table.shape[1:]))
+    position = jnp.clip(0.5 * (place + 1) * last, 0.0, last)
+    left = jnp.clip(jnp.floor(position), 0, last - 1).astype(jnp.int32)
+    share = (position - left)[:, None, None]
+    return (1 - share) * table[left] + share * table[left + 1]
 
 
 class RadialLaw(eqx.Module):

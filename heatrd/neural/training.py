@@ -24,7 +24,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
 from heatrd.neural.data import Data
-from heatrd.neural.losses import Model, tec_loss
+from heatrd.neural.losses import tec_loss
+from heatrd.neural.model import Model
 from heatrd.neural.results import TrainingHistory
 from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, write_arrays
@@ -194,7 +195,7 @@ def _values(model: Model, x0: jax.Array, epsilon: jax.Array, key: jax.Array, tas
 
 
 def _held_out_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
-    points = data.coordinates.forward(data.held_out(plan.held_out_batch, plan.seed + 1)).astype(np.float32)
+    points = data.coordinates.forward(data.validation(plan.held_out_batch, plan.seed)).astype(np.float32)
     low, high = np.log(plan.epsilon_range)
     middles = (np.arange(HELD_OUT_GROUPS) + 0.5) / HELD_OUT_GROUPS
     epsilon = jnp.asarray(np.exp(low + (high - low) * middles), jnp.float32)

@@ -35,7 +35,7 @@ FloatArray = NDArray[np.float64]
 _ORDER = 16
 _DEPTH = 60
 _MOST_PANELS = 100_000
-_MOST_CELLS = 60_000  # in the first part of a far tail
+_MOST_CELLS = 100_000  # in the first part of a far tail
 _ORDERS = (4, 8, _ORDER)
 
 
@@ -189,6 +189,9 @@ class LineQuadrature:
     source : Source1D
     tail_mass : float
         Mass allowed on either side outside the core.
+    tail_loss : float
+        What the width of the tail cells may cost F, nats: they are as wide as that allows, within 1.2 to 8 √ε where
+        the tails begin.
 
     Raises
     ------
@@ -196,9 +199,9 @@ class LineQuadrature:
         The density is NaN or negative somewhere, or does not integrate to one.
     """
 
-    def __init__(self, source: Source1D, tail_mass: float = 1e-13) -> None:
+    def __init__(self, source: Source1D, tail_mass: float = 1e-13, tail_loss: float = 0.0) -> None:
         self.source = source
-        self.tail_mass = tail_mass
+        self.tail_mass, self.tail_loss = tail_mass, tail_loss
         sigma = math.sqrt(float(source.variance))
         if not (math.isfinite(sigma) and sigma > 0):
             raise InvalidInput(f"{source!r} has variance {sigma**2}; need a finite positive variance")
@@ -373,6 +376,14 @@ class LineQuadrature:
             self.rough,
         )
 
+    def between(self, epsilon: float, width: float, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+        """Nodes x and masses of the core between ``low`` and ``high``, all in standard units."""
+        ends = [self.shift + self.scale * v for v in (low, high)]
+        panels = _Panels(self._left, self._right, self._fixed, self._degree, self._factor).split(ends[0]).split(ends[1])
+        inner = (panels.left >= ends[0]) & (panels.right <= ends[1])
+        x, mass = self._nodes(panels.take(inner), width * math.sqrt(epsilon), math.sqrt(epsilon))
+        return (x - self.shift) / self.scale, mass
+
     @cached_property
     def rough(self) -> FloatArray:
         """Places in the core, in standard units, where the density is not smooth, as far as the source knows."""
@@ -449,10 +460,11 @@ class LineQuadrature:
 
     def _tail(self, epsilon: float, cut: float, end: float, side: int) -> tuple[FloatArray, ...]:
         """Cells beyond ``cut``, widening as the mass falls; masses are exact between anchors a factor 100 apart."""
-        step = 2 * math.sqrt(epsilon) * self.scale
         cells: list[tuple[FloatArray, ...]] = []
         mass, x = self._side_mass[side], cut
         outside = mass
+        # the mean square in a cell of width h√ε costs h²/24 nats for its mass
+        step = min(max(math.sqrt(12 * self.tail_loss / outside), 1.2), 8.0) * math.sqrt(epsilon) * self.scale
         for turn in range(150):
             energy = mass * ((x - cut) / self.scale) ** 2 / epsilon
             last = mass < 1e-290 or (mass < 1e-12 * outside and energy < 1e-4 * outside)

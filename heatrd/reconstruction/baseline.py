@@ -95,12 +95,15 @@ def blahut_arimoto(
             _MOST_ENTRIES // mu.size,
         )
     nu = as_law(y, weights, what="start").weights
-    squared = (
-        ((mu.points[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
-        if source.dim > 1
-        else (mu.points[:, :1] - y[:, 0]) ** 2
-    )
-    exponent = -squared / (2 * epsilon)
+    with np.errstate(over="ignore"):
+        squared = (
+            ((mu.points[:, None, :] - y[None, :, :]) ** 2).sum(axis=-1)
+            if source.dim > 1
+            else (mu.points[:, :1] - y[:, 0]) ** 2
+        )
+        exponent = -squared / (2 * epsilon)
+    if not np.isfinite(exponent.max(axis=1)).all():
+        raise InvalidInput("points lie so far from the source that the squared distances overflow")
     kernel = np.exp(exponent - exponent.max(axis=1, keepdims=True))
     gap, done = math.inf, 0
     while done < iterations:

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from heatrd.certificate.line import evaluate_potential
 from heatrd.quadrature.line import LineQuadrature, SettledLaw, TailCells
 
-__all__ = ["blend", "settle"]
+__all__ = ["blend", "handed_over", "settle"]
 
 FloatArray = NDArray[np.float64]
 
@@ -82,6 +82,12 @@ def blend(
     order = np.argsort(y_all, kind="stable")
     order = order[nu_all[order] > 0]
     return y_all[order], nu_all[order]
+
+
+def handed_over(settled: SettledLaw, root: float) -> tuple[float, float]:
+    """The interval outside which `blend` takes nothing but the settled law."""
+    low, high = settled.room
+    return low - 2 * _HANDOVER * root, high + 2 * _HANDOVER * root
 
 
 def _side(

@@ -20,7 +20,7 @@ from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineMeasure, LineQuadrature, SettledLaw
 from heatrd.reconstruction.exchange import LineLaw, solve_line
-from heatrd.reconstruction.flank import blend, settle
+from heatrd.reconstruction.flank import blend, handed_over, settle
 from heatrd.reconstruction.interior_point import Nodes
 from heatrd.sources import ScipySource, Source1D
 
@@ -33,6 +33,7 @@ _WANTED_NODES = 300_000  # a heavier far tail is accepted, at the price of a wid
 _CHEAP_NODES = 30_000
 _HEAVIEST_TAIL = 1e-5
 _LIGHT = 1e-3
+_TAIL_LOSS = 0.02  # of the tolerance, through the width of tail cells
 
 
 class LineProblem:
@@ -56,7 +57,7 @@ class LineProblem:
 
     def _with_tail(self, mass: float) -> LineQuadrature:
         if mass not in self._quadratures:
-            self._quadratures[mass] = LineQuadrature(self.source, tail_mass=mass)
+            self._quadratures[mass] = LineQuadrature(self.source, mass, _TAIL_LOSS * self.tol)
         return self._quadratures[mass]
 
     def _prepare(self, eps: float) -> None:
@@ -164,18 +165,27 @@ class LineProblem:
             return None
         if law.is_discrete:
             points, weights = law.discrete_part
-            y, w = points[:, 0], weights
+            y, w = (points[:, 0] - self.shift) / self.scale, weights
         else:
-            nu = LineQuadrature(law, tail_mass=0.1 * self.quadrature.tail_mass)
-            nodes = nu.measure(epsilon / nu.scale / nu.scale, 3.0 if self._settled is None else 1.5)
-            y = nu.shift + nu.scale * np.concatenate([nodes.x, nodes.tails.centre])
-            w = np.concatenate([nodes.mass, nodes.tails.mass])
-        y = (y - self.shift) / self.scale
+            y, w = self._discretised(law, epsilon)
         order = np.argsort(y, kind="stable")
         y, w = y[order], w[order]
         if self._settled is not None and not law.is_discrete:
             y, w = blend(self._settled, measure.tails, y, w, math.sqrt(self.standard(epsilon)))
         return self._certificate(measure, y, w / w.sum(), epsilon)
+
+    def _discretised(self, law: Source1D, epsilon: float) -> tuple[FloatArray, FloatArray]:
+        """Nodes (standard units of the source) and masses of a continuous law, as far as it is not settled."""
+        nu = LineQuadrature(law, tail_mass=0.1 * self.quadrature.tail_mass)
+        eps = epsilon / nu.scale / nu.scale
+        if self._settled is not None and all(self._settled.sides):
+            reach = handed_over(self._settled, math.sqrt(self.standard(epsilon)))
+            low, high = ((self.shift + self.scale * v - nu.shift) / nu.scale for v in reach)
+            y, w = nu.between(eps, 1.5, low, high)
+        else:
+            nodes = nu.measure(eps, 3.0 if self._settled is None else 1.5)
+            y, w = np.concatenate([nodes.x, nodes.tails.centre]), np.concatenate([nodes.mass, nodes.tails.mass])
+        return (nu.shift + nu.scale * y - self.shift) / self.scale, w
 
     def _certificate(
         self, measure: LineMeasure, y: FloatArray, w: FloatArray, epsilon: float, law: LineLaw | None = None

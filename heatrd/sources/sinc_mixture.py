@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import scipy
 from numpy.polynomial import Polynomial
+from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 
 from heatrd.errors import InvalidInput
@@ -240,18 +241,25 @@ def _kernel(u: FloatArray, e: float) -> FloatArray:
     out[near] = values
     far = u[~near]
     with np.errstate(under="ignore"):
-        out[~near] = _powers(_series(e), far, np.exp(2j * far))
+        out[~near] = _powers(_series(e), far)
     return out
 
 
-def _powers(coefficients: np.ndarray, u: FloatArray, turn: np.ndarray) -> FloatArray:
-    """Re Σ_k Σ_p C[k, p] turn^p u^{−k−1}, by Horner in 1/u."""
-    inverse = 1.0 / u
-    total = np.zeros(u.shape)
-    for k in range(_TERMS - 1, 2, -1):
-        c = coefficients[k]
-        total = total * inverse + (c[0] + c[1] * turn + c[2] * turn * turn).real
-    return np.asarray(total * inverse**4)
+def _powers(coefficients: np.ndarray, u: FloatArray) -> FloatArray:
+    """Re Σ_k Σ_p C[k, p] exp(ipu) u^{−k−1}: C is real for odd k and imaginary for even k; terms below rounding are
+    left out.
+    """
+    if not u.size:
+        return np.zeros(u.shape)
+    size = np.abs(coefficients).max(axis=1) * float(u.min()) ** -np.arange(float(_TERMS))
+    terms = int(np.flatnonzero(size > 1e-19 * size[3])[-1]) + 1
+    square = (1.0 / u) ** 2
+    even = polyval(square, coefficients[3:terms:2].real)
+    odd = polyval(square, coefficients[4 : max(terms, 5) : 2].imag) / u
+    cos, sin = np.cos(2 * u), np.sin(2 * u)
+    inner = even[1] * cos - odd[1] * sin
+    outer = even[2] * (cos - sin) * (cos + sin) - odd[2] * (2 * sin * cos)
+    return np.asarray((even[0] + inner + outer) * square**2)
 
 
 def _kernel_cdf(u: FloatArray, e: float) -> FloatArray:

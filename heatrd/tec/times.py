@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 
 __all__ = ["report_times", "time_rule"]
@@ -18,11 +19,11 @@ _PANEL = 12  # Gauss–Legendre nodes per panel in time
 
 def report_times(times: ArrayLike | None, until: float | None, atomic: bool, last: float) -> FloatArray:
     if times is not None:
-        grid: FloatArray = np.atleast_1d(np.asarray(times, dtype=np.float64))
-        if not (np.diff(grid) > 0).all() or not (0 < grid[0] and grid[-1] <= 1):
+        grid: FloatArray = np.atleast_1d(arguments.numbers(times, "times"))
+        if grid.ndim != 1 or not grid.size or not ((np.diff(grid) > 0).all() and 0 < grid[0] and grid[-1] <= 1):
             raise InvalidInput(f"times = {times}; need increasing s in (0, 1]")
     else:
-        end = last if until is None else float(until)
+        end = last if until is None else arguments.number(until, "until")
         if not 0 < end <= 1:
             raise InvalidInput(f"until = {until}; need s in (0, 1]")
         grid = 1 - 0.5 ** np.arange(1.0, 11.0) if atomic and end > 0.99 else np.linspace(0, end, 5)[1:-1]

@@ -26,6 +26,7 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.certify(UNIFORM, [1e308], None, 0.1),
         lambda: heatrd.blahut_arimoto(UNIFORM, "x"),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, points=[0.1, 0.5], weights=[1.0]),
+        lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, points=[1e308]),
         lambda: heatrd.from_samples([1.0, 2.0], weights=[1, 10**400]),
         lambda: heatrd.as_source("laplace", scale=1j),
         lambda: heatrd.as_source("ball", dim=np.zeros(0)),
@@ -59,6 +60,10 @@ def test_refused_in_one_line(call):
         lambda bridge: heatrd.sample(bridge, 10**12, 5),
         lambda bridge: heatrd.sample(bridge, 10, 10**15),
         lambda bridge: heatrd.sample(bridge, 10, 5, until="x"),
+        lambda bridge: heatrd.tec_account(bridge, until=type),
+        lambda bridge: heatrd.tec_account(bridge, times=[]),
+        lambda bridge: heatrd.tec_account(bridge, times=[[0.5]]),
+        lambda bridge: heatrd.tec_account(bridge, times="x"),
     ],
 )
 def test_refused_by_a_bridge(call):
@@ -69,6 +74,22 @@ def test_refused_by_a_bridge(call):
 def test_a_density_far_away_is_zero():
     bridge = heatrd.solve(UNIFORM, epsilon=0.02).bridge
     assert bridge.density(0.5, [1e300]).tolist() == [0.0]
+
+
+def test_a_potential_far_away_from_a_tiny_source_is_zero():
+    bridge = heatrd.solve(sources.Uniform(0.0, 1e-108), epsilon=1e-217).bridge
+    assert bridge.potential(0.5, [1e300]).tolist() == [0.0]
+
+
+def test_a_point_at_the_end_of_the_numbers_gets_no_mass():
+    law = heatrd.blahut_arimoto(UNIFORM, 0.1, 3, points=[0.25, 0.75, 1e308]).law
+    assert law.weights.tolist() == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_rates_of_spheres_far_larger_than_the_distortion():
+    """R(D) + (n − 1)/2 log D tends to a limit: the sphere is flat near by."""
+    near, far = (closed_forms.sphere_rate(2, d) + 0.5 * math.log(d) for d in (1e-9, 1e-181))
+    assert near == pytest.approx(far, abs=1e-7)
 
 
 def test_unreachable_rates_of_discrete_sources_give_zero_distortion():
