@@ -33,7 +33,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.special import ndtr
 
 from heatrd.kernels import line as kernels
-from heatrd.quadrature.line import LineMeasure
+from heatrd.quadrature.line_measure import LineMeasure
 
 __all__ = [
     "Beyond",

@@ -23,7 +23,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.certificate.line import CertificateFunction, LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels import line as kernels
 from heatrd.laws import DiscreteLaw
-from heatrd.quadrature.line import LineMeasure
+from heatrd.quadrature.line_measure import LineMeasure
 from heatrd.reconstruction.interior_point import Nodes, join, lattice, longest_step, solve_nodes
 from heatrd.reconstruction.line import LineProblem
 from heatrd.reconstruction.polish import polish

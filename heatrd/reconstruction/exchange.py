@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from heatrd.certificate.line import Beyond, LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels.line import moments_at
-from heatrd.quadrature.line import LineMeasure
+from heatrd.quadrature.line_measure import LineMeasure
 from heatrd.reconstruction.interior_point import Nodes, join, lattice, solve_nodes
 from heatrd.reconstruction.polish import polish
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from heatrd.certificate.line import evaluate_potential
-from heatrd.quadrature.line import LineQuadrature, SettledLaw, TailCells
+from heatrd.quadrature.line import LineQuadrature
+from heatrd.quadrature.line_measure import SettledLaw, TailCells
 
 __all__ = ["blend", "handed_over", "settle"]
 

@@ -18,7 +18,8 @@ from heatrd.certificate.base import Certificate
 from heatrd.certificate.line import LineBounds, bound_lagrangian, supremum
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
-from heatrd.quadrature.line import LineMeasure, LineQuadrature, SettledLaw
+from heatrd.quadrature.line import LineQuadrature
+from heatrd.quadrature.line_measure import LineMeasure, SettledLaw
 from heatrd.reconstruction.exchange import LineLaw, solve_line
 from heatrd.reconstruction.flank import blend, handed_over, settle
 from heatrd.reconstruction.interior_point import Nodes
@@ -33,6 +34,7 @@ _WANTED_NODES = 300_000  # a heavier far tail is accepted, at the price of a wid
 _CHEAP_NODES = 30_000
 _HEAVIEST_TAIL = 1e-5
 _LIGHT = 1e-3
+_WIDEST = 1e300  # ε over the squared scale
 _TAIL_LOSS = 0.02  # of the tolerance, through the width of tail cells
 
 
@@ -91,8 +93,8 @@ class LineProblem:
         return not all(math.isfinite(v) for v in self.source.support)
 
     def standard(self, epsilon: float) -> float:
-        """ε in standard units."""
-        return epsilon / self.scale / self.scale
+        """ε in standard units, where it is at most `_WIDEST`: beyond, F is zero to the last digit."""
+        return min(epsilon / self.scale / self.scale, _WIDEST)
 
     def measure(self, eps: float, width: float = 1.0) -> LineMeasure:
         """μ discretised for ε in standard units, with ν settled in the tails where they are smooth."""

@@ -2,20 +2,22 @@
 
 import heatrd.sources.named  # noqa: F401  (registers its names)
 from heatrd.sources.base import Source, Source1D
+from heatrd.sources.bernoulli_gaussian import BernoulliGaussian
 from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture
 from heatrd.sources.kernel_density import KernelDensity
 from heatrd.sources.loading import load_density, load_samples
-from heatrd.sources.multivariate import Banana, MultivariateT, NoisyCurve, Pinwheel, Spirals, TwoMoons
+from heatrd.sources.multivariate import MultivariateT
+from heatrd.sources.noisy_curve import NoisyCurve, Spirals, TwoMoons
 from heatrd.sources.radial import Ball, Disc, IsotropicLaplace, IsotropicT, NoisySphere, RadialSource, Sphere
 from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
 from heatrd.sources.samples import from_samples
 from heatrd.sources.scipy_adaptor import ScipySource
 from heatrd.sources.shapes import Box, Checkerboard, LaplaceProduct, Polygon, Product, Square
+from heatrd.sources.sheared import Banana, Pinwheel
 from heatrd.sources.sinc_mixture import SincMixture
 from heatrd.sources.tabulated import Tabulated, from_grid
 from heatrd.sources.univariate import (
-    BernoulliGaussian,
     Exponential,
     GeneralizedGaussian,
     Laplace,

@@ -1,4 +1,4 @@
-"""Friendly names for scipy.stats families, and the remaining named sources."""
+"""Names of the sources on the line; friendly ones for scipy.stats families."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from heatrd.sources import _checks, scipy_adaptor
+from heatrd.sources import _checks, scipy_adaptor, univariate
 from heatrd.sources.base import Source
+from heatrd.sources.bernoulli_gaussian import BernoulliGaussian
 from heatrd.sources.discrete import Atoms
+from heatrd.sources.gaussian import Gaussian, GaussianMixture
 from heatrd.sources.registry import register
 from heatrd.sources.sinc_mixture import SincMixture
 
@@ -55,9 +57,24 @@ def _factory(scipy_name: str, shapes: Mapping[str, tuple[str, float]]) -> Callab
     return make
 
 
+def _default_mixture(weights: Any = None, means: Any = (-2.0, 0.0, 2.0), covs: Any = 0.25) -> Source:
+    return GaussianMixture(weights, means, covs)
+
+
 def _atoms(points: Any = (-1.0, 1.0), weights: Any = None) -> Source:
     return Atoms(points, weights)
 
+
+register("gaussian", Gaussian, aliases=("normal", "norm"))
+register("gaussian-mixture", _default_mixture, aliases=("mixture", "gmm"))
+register("uniform", univariate.Uniform)
+register("laplace", univariate.Laplace, aliases=("laplacian",))
+register("generalized-gaussian", univariate.GeneralizedGaussian, aliases=("generalised-gaussian", "gennorm", "ggd"))
+register("logistic", univariate.Logistic)
+register("triangular", univariate.Triangular, aliases=("triangle",))
+register("exponential", univariate.Exponential)
+register("student-t", univariate.StudentT, aliases=("t", "studentt"))
+register("bernoulli-gaussian", BernoulliGaussian, aliases=("spike-and-slab",))
 
 for _name, (_scipy_name, _shapes, _aliases) in SCIPY_FAMILIES.items():
     register(_name, _factory(_scipy_name, _shapes), aliases=_aliases)

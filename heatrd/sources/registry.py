@@ -14,7 +14,7 @@ from typing import Any
 import scipy
 
 from heatrd.errors import InvalidInput
-from heatrd.sources import samples, scipy_adaptor, univariate
+from heatrd.sources import samples, scipy_adaptor
 from heatrd.sources.base import Source
 
 __all__ = ["as_source", "register", "register_converter", "source_names", "source_parameters"]
@@ -178,19 +178,3 @@ def _check_parameters(name: str, given: Mapping[str, Any], known: list[str]) -> 
             close = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'no parameters'}"
             raise InvalidInput(f"{name}: unknown parameter {key!r}; {hint}")
-
-
-def _default_mixture(weights: Any = None, means: Any = (-2.0, 0.0, 2.0), covs: Any = 0.25) -> Source:
-    return univariate.GaussianMixture(weights, means, covs)
-
-
-register("gaussian", univariate.Gaussian, aliases=("normal", "norm"))
-register("gaussian-mixture", _default_mixture, aliases=("mixture", "gmm"))
-register("uniform", univariate.Uniform)
-register("laplace", univariate.Laplace, aliases=("laplacian",))
-register("generalized-gaussian", univariate.GeneralizedGaussian, aliases=("generalised-gaussian", "gennorm", "ggd"))
-register("logistic", univariate.Logistic)
-register("triangular", univariate.Triangular, aliases=("triangle",))
-register("exponential", univariate.Exponential)
-register("student-t", univariate.StudentT, aliases=("t", "studentt"))
-register("bernoulli-gaussian", univariate.BernoulliGaussian, aliases=("spike-and-slab",))

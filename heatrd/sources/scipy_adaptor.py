@@ -26,11 +26,11 @@ from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import FloatArray, Source
 from heatrd.sources.discrete import Atoms
 from heatrd.sources.gaussian import Gaussian, GaussianMixture, clip_epsilon
+from heatrd.sources.location_scale import LocationScale
 from heatrd.sources.univariate import (
     Exponential,
     GeneralizedGaussian,
     Laplace,
-    LocationScale,
     Logistic,
     StudentT,
     Triangular,
