@@ -159,9 +159,9 @@ def campaign(numbers: Sequence[int], seed: int, workers: int, memory: int = MEMO
     try:
         while left:
             for hand in hands:
+                found = hand.result() if hand.case is not None else None
                 if hand.case is None and waiting:
                     hand.give(waiting.popleft())
-                found = hand.result() if hand.case is not None else None
                 if found is not None:
                     left -= 1
                     yield found

@@ -107,6 +107,8 @@ def backward_heat(
     src = as_source(source)
     eps = _check_epsilon(src, epsilon)
     _check_method(method)
+    if noise is not None and not 0 <= (noise := arguments.number(noise, "backward heat: noise")) < 1:
+        raise InvalidInput(f"backward heat: noise = {noise:g}; need a relative error in [0, 1)")
     if method == "auto" and src.deblurred(eps) is not None:
         method = "closed-form"
     if method == "closed-form":

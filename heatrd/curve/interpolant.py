@@ -73,7 +73,7 @@ class ConvexCurve:
         d = np.asarray(distortion, dtype=np.float64)
         x = self.x
         with np.errstate(divide="ignore", over="ignore"):
-            below = self.m[0] * x[0] / d
+            below = self.m[0] * x[0] / np.abs(d) if self.m[0] else np.zeros(d.shape)
         if x.size == 1:
             return np.where(d < x[0], below, 0.0)
         i = np.clip(np.searchsorted(x, d, side="right") - 1, 0, x.size - 2)

@@ -63,6 +63,8 @@ class Plan:
             raise InvalidInput(
                 f"n_paths = {n}; quasi-random paths come in {_REPLICATES} replicates, need a multiple of it"
             )
+        if curve and field.log_density is None:
+            raise InvalidInput("curve=True needs the density along the paths: of a bridge or path, from its own source")
         saved = _saved_indices(save, grid)
         _check_memory(n, field.dim, saved, len(grid), n // _REPLICATES if quasi else 0)
         block = 2 if antithetic else n // _REPLICATES if quasi else 1

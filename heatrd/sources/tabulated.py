@@ -80,9 +80,9 @@ class Tabulated(Source):
         self._given = table, bool(normalize)  # kept: to normalise twice would change last digits
         self._unit_density = table / top / mass
         self.density = self._unit_density
-        for width in self._widths:
-            self.density = self.density / width
         with np.errstate(over="ignore", invalid="ignore"):
+            for width in self._widths:
+                self.density = self.density / width
             held = np.isfinite(self.covariance).all() and np.isfinite(self.density).all() and self.density.any()
         if not held:
             raise InvalidInput("tabulated: density or variance leave double precision; change the unit of length")

@@ -339,7 +339,8 @@ def _laplacian_solve(diagonal: FloatArray, root: FloatArray, right: FloatArray) 
 def _check(mu: Marginal, nu: Marginal, epsilon: float, tol: float, acceleration: str, annealing: float) -> None:
     check_masses(mu, nu)
     arguments.number(epsilon, "epsilon", positive=True)
-    arguments.number(tol, "tol", positive=True)
+    if arguments.number(tol, "tol", positive=True) >= 1:
+        raise InvalidInput(f"tol = {tol:g}; need a marginal error below 1")
     arguments.word(acceleration, "acceleration", ACCELERATIONS)
     if arguments.number(annealing, "annealing") < 1:
         raise InvalidInput(f"annealing = {annealing}; need a factor >= 1 (1 for none)")

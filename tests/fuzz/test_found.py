@@ -41,6 +41,10 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.rd_curve("uniform", rates=[0.1], checkpoint=np.zeros(3)),
         lambda: heatrd.sinkhorn([0.0, 1e308], [1.0, 2.0], 0.1),
         lambda: heatrd.sinkhorn([0.0, 1.0], [1.0, 2.0], [[1], [2, 3]]),
+        lambda: heatrd.sinkhorn([0.0, 1.0], [1.0, 2.0], 0.1, tol=1e166),
+        lambda: heatrd.from_grid((1e-114 * np.arange(3.0),) * 3, np.ones((3, 3, 3)), normalize=True),
+        lambda: heatrd.backward_heat(sources.Gaussian(0.0, 1.0), 0.3, noise=1e3, method="spectral"),
+        lambda: heatrd.sample(lambda t, x: -x, 16, 5, curve=True, epsilon=0.1, initial=UNIFORM),
         lambda: grids.Grid.uniform("", 1.0, 10),
         lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
     ],
@@ -79,6 +83,17 @@ def test_a_density_far_away_is_zero():
 def test_a_potential_far_away_from_a_tiny_source_is_zero():
     bridge = heatrd.solve(sources.Uniform(0.0, 1e-108), epsilon=1e-217).bridge
     assert bridge.potential(0.5, [1e300]).tolist() == [0.0]
+
+
+def test_an_epsilon_that_overflows_in_units_of_the_source():
+    solution = heatrd.solve(sources.Atoms([0.0, 1e-94]), epsilon=1e121)
+    assert solution.rate == 0.0 and solution.epsilon == 1e121
+    assert abs(heatrd.certify(sources.Gaussian(0.0, 1e-224), [0.0], None, 1e308).lagrangian) < 1e-12
+
+
+def test_a_curve_of_rate_zero_has_no_slope():
+    curve = heatrd.rd_curve(UNIFORM, distortions=1e308)
+    assert curve.slope([-0.0, 1e-3, 2.0]).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_a_point_at_the_end_of_the_numbers_gets_no_mass():
