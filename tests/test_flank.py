@@ -120,6 +120,14 @@ def test_heavy_tails_reach_the_tolerance(name, ratio):
     assert solution.rate >= heatrd.shannon_lower_bound(source, solution.distortion)
 
 
+def test_a_density_that_waves_between_the_points_of_the_lattice_is_not_settled():
+    """sinc⁴ tails, blurred by more than their period, are no blurred law: the cut lies where they hardly weigh."""
+    source, problem, eps = standard("sinc-mixture", 2.0)
+    measure = problem.measure(eps)
+    assert max(measure.outside) < 1e-9
+    assert heatrd.solve(source, epsilon=2.0 * source.total_variance).gap <= 2e-10
+
+
 @pytest.mark.parametrize("ratio", [0.2, 0.7])
 def test_inside_the_backward_heat_class_the_truth_lies_between_the_bounds(ratio):
     """Below ε_c L(ε) = h(μ) − ½ log 2πε, with the entropy by scipy's quadrature."""

@@ -23,7 +23,7 @@ from heatrd.neural.network import ControlNetwork
 from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, polish, remove_known_moments
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
 from heatrd.neural.rollout import Grid
-from heatrd.neural.start import gaussian_start, mixture_start
+from heatrd.neural.start import NODES, gaussian_start, mixture_start
 from heatrd.neural.storage import read_arrays, read_header, write_arrays
 from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw
 from heatrd.neural.training import Plan, Task, train
@@ -41,8 +41,7 @@ PARTICLES_UP_TO_DIM = 3
 PLAIN = ("elliptical", "negentropy")
 """Entropies that leave the mixture at the Gaussian solution."""
 START_STREAM = 2**31 + 1
-START_POINTS = 16384
-VALIDATION_POINTS = 4096
+VALIDATION_POINTS = 8192
 POLISHING_SWEEPS = 25
 POLISHED = 256
 HELD_OUT_POINTS = 16384
@@ -98,7 +97,7 @@ class R2D2:
     epsilon_range : (float, float), optional
         ε in source units; 0.02 to 1 of the mean variance per coordinate when omitted.
     components : int
-        Components of the learned Gaussian mixture.
+        Components of the learned Gaussian mixture, at most; fewer where fewer explain the data as well.
     last : float
         1 − t at the end of the chain.
     seed : int
@@ -121,7 +120,7 @@ class R2D2:
         steps: int = 12,
         entropy: str = "auto",
         epsilon_range: tuple[float, float] | None = None,
-        components: int = 16,
+        components: int = 32,
         last: float = 0.01,
         seed: int = 0,
     ) -> None:
@@ -407,6 +406,7 @@ class R2D2:
             },
             "points": [len(self._held_out), len(self._pool)],
             "exact_moments": self._exact_moments,
+            "components": model.law.components,
         }
         arrays = [coordinates.mean, coordinates.rotation, np.float64(coordinates.scale), coordinates.eigenvalues]
         write_arrays(Path(path), header, [*arrays, self._held_out, self._pool, *jax.tree.leaves(model)])
@@ -428,6 +428,7 @@ class R2D2:
             settings["epsilon_range"] = tuple(settings["epsilon_range"])
             self = cls(**settings)
             exact_moments = bool(header["exact_moments"])
+            shape = (NODES, _integer(header["components"], "components", 1), 1 + 2 * d)
             sizes = [_integer(n, "points", 0) for n in header["points"]]
             raw = dict(header["history"])
             columns = [np.asarray(raw.pop(name), dtype=np.float64) for name in ("steps", "held_out", "training")]
@@ -436,7 +437,7 @@ class R2D2:
             raise InvalidInput(f"{path} has a damaged header: {error}") from None
         blank = Coordinates(np.zeros(d), np.eye(d), 1.0, np.ones(d))
         assert self.epsilon_range is not None
-        start = gaussian_start(blank.eigenvalues, self.epsilon_range, 1 if self.entropy in PLAIN else self.components)
+        start = np.zeros(shape)
         skeleton = self._skeleton(blank, self.epsilon_range, start)
         like = [blank.mean, blank.rotation, np.float64(1), blank.eigenvalues, *(np.zeros((n, d)) for n in sizes)]
         _, leaves = read_arrays(path, kind="model", like=[*like, *jax.tree.leaves(skeleton)])
@@ -562,11 +563,14 @@ class R2D2:
         """Table of laws to begin with."""
         lam = data.coordinates.eigenvalues
         if self.entropy in PLAIN:
-            return gaussian_start(lam, span, 1)
-        fit = data.coordinates.forward(data.train(START_POINTS, self.seed, START_STREAM))
+            return gaussian_start(lam, span)
         check = data.coordinates.forward(data.validation(VALIDATION_POINTS, self.seed))
         rng = np.random.default_rng((self.seed, START_STREAM))
-        return mixture_start(fit, check, lam, span, self.components, rng)
+
+        def draw(n: int) -> FloatArray:
+            return data.coordinates.forward(data.train(n, self.seed, START_STREAM))
+
+        return mixture_start(draw, check, lam, span, self.components, rng)
 
     def _settings(self, coordinates: Coordinates, epsilon_range: tuple[float, float]) -> dict[str, Any]:
         return {

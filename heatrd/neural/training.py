@@ -37,6 +37,8 @@ CHECKPOINT = "r2d2-checkpoint.npz"
 AVERAGING = 0.995
 WARMUP = 0.05
 HELD_OUT_GROUPS = 6
+MIN_DELTA = 2e-3
+"""Nats by which an evaluation must beat the best before it: below, the loss cannot tell a better control from noise."""
 OPTIMISER = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b2=0.99))
 
 
@@ -208,7 +210,7 @@ def _evaluate(state: State, evaluate: Callable[[Model], float]) -> None:
     loss = evaluate(state.average)
     state.log.append((state.step, loss, float(np.mean(state.losses)) if state.losses else loss))
     state.losses.clear()
-    if loss < state.best_loss:
+    if loss < state.best_loss - MIN_DELTA:
         state.best, state.best_loss, state.best_step = state.average, loss, state.step
 
 

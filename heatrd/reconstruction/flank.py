@@ -110,6 +110,7 @@ def _side(
         if not np.isfinite(logp).all():
             return None
         v, residual = _deblur(y, h, logp, epsilon, sign)
+        residual = np.maximum(np.abs(residual), _between(quadrature, y, h, np.exp(logp) * v, epsilon, sign))
         first = _first_settled(y, h, logp, residual, root, tol)
         if first >= y.size - _SPARE - 16:
             return None
@@ -178,12 +179,24 @@ def _deblur(
     return np.exp(kept[order]), best[order]
 
 
+def _between(
+    quadrature: LineQuadrature, y: FloatArray, h: FloatArray, density: FloatArray, epsilon: float, sign: float
+) -> FloatArray:
+    """|log Z − log √(2πε) μ| halfway to the next point: a density that waves between the points shows there."""
+    order = slice(None, None, int(sign))
+    middle = 0.5 * (y[1:] + y[:-1])
+    logz, _ = evaluate_potential(middle[order], y[order], np.maximum(h * density, 1e-300)[order], epsilon)
+    trough = np.log1p(-2 * np.exp(-2 * math.pi**2 * epsilon / h[1:] ** 2))
+    residual = logz[order] - _log_density(quadrature, middle) - 0.5 * math.log(2 * math.pi * epsilon) - trough
+    return np.concatenate([np.abs(np.nan_to_num(residual, nan=np.inf)), [0.0]])
+
+
 def _first_settled(
     y: FloatArray, h: FloatArray, logp: FloatArray, residual: FloatArray, root: float, tol: float
 ) -> int:
     """The innermost point from which on the lattice law is good enough for the tolerance."""
     beyond = np.cumsum((np.exp(logp) * h)[::-1])[::-1]
-    rough = np.flatnonzero((np.abs(residual) * beyond > 0.1 * tol) & (np.arange(y.size) < y.size - _SPARE))
+    rough = np.flatnonzero((residual * beyond > 0.1 * tol) & (np.arange(y.size) < y.size - _SPARE))
     first = int(rough[-1]) + 1 if rough.size else 0
     away = np.abs(y - y[0]) / root
     near = np.flatnonzero((beyond * 10.0 ** (-away / _DECADE) > 0.1 * tol) | (away < _MARGIN))
