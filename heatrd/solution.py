@@ -306,7 +306,7 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
         if low is not None and high is not None:
             width = abs(high.t - low.t)
             if isinstance(source, Source1D) and width < _JUMP:
-                best = min(best, _blend(source, low, high, residual), key=lambda each: abs(each.f))
+                best = min(best, _blend(source, solve_at.tol, low, high, residual), key=lambda each: abs(each.f))
                 break
             if width < 1e-13:
                 break
@@ -318,7 +318,7 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
     return best.certificate, best.regime
 
 
-def _blend(source: Source, low: _Trial, high: _Trial, residual: Callable[[Certificate], float]) -> _Trial:
+def _blend(source: Source, tol: float, low: _Trial, high: _Trial, residual: Callable[[Certificate], float]) -> _Trial:
     """Go from one law and slope to the other: F is convex in ν, so mixtures of near-optimal laws are near-optimal."""
     a, b = low.certificate.law, high.certificate.law
     share, left, right = 0.5, (0.0, low.f), (1.0, high.f)
@@ -328,7 +328,7 @@ def _blend(source: Source, low: _Trial, high: _Trial, residual: Callable[[Certif
             np.concatenate([a.points, b.points]), np.concatenate([(1 - share) * a.weights, share * b.weights])
         )
         t = low.t + share * (high.t - low.t)
-        certificate = certify_law(source, law, math.exp(t))
+        certificate = certify_law(source, law, math.exp(t), tol=tol)
         trial = _Trial(t, residual(certificate), certificate, low.regime)
         if abs(trial.f) < abs(best.f):
             best = trial

@@ -185,6 +185,28 @@ def test_repair_never_loses_and_stays_below():
     assert gained >= 2
 
 
+@pytest.mark.parametrize("tol", [1e-4, 1e-8, 1e-11])
+def test_a_law_is_worth_the_same_at_any_tolerance(tol):
+    """Its far tail is a handful of atoms: a finer look at the tails costs no more than the mass out there."""
+    source = heatrd.as_source("laplace")
+    found, _ = LineProblem(source, 1.25e-7).at(0.207)
+    again = LineProblem(source, tol).certify(found.law, 0.207)
+    assert again.gap <= 1e-7 + 0.1 * tol
+    assert max(found.lagrangian_lower, again.lagrangian_lower) <= min(found.lagrangian, again.lagrangian)
+
+
+def test_particles_without_tails_are_completed():
+    """The lower bound from the middle of a law: what is missing is put back, and nothing is overclaimed."""
+    source = heatrd.as_source("laplace")
+    problem = LineProblem(source, 1e-9)
+    full, _ = problem.at(0.1)
+    middle = np.abs(full.law.points[:, 0]) < 3.0
+    part = heatrd.DiscreteLaw(full.law.points[middle], full.law.weights[middle] / full.law.weights[middle].sum())
+    lower = problem.certify(part, 0.1).lagrangian_lower
+    missing = float(full.law.weights[~middle].sum())
+    assert full.lagrangian - 3 * missing <= lower <= full.lagrangian
+
+
 def test_tangent_is_a_lower_bound_along_the_whole_curve():
     certificate = heatrd.solve("exponential", epsilon=0.1).certificate
     for epsilon in (0.01, 0.05, 0.3, 0.9):

@@ -51,6 +51,7 @@ FloatArray = NDArray[np.float64]
 _REACH = 12.0
 _EDGE = 10.0  # beyond a cut by this many √ε c is what the tail adds
 _FAR = 12.0  # and before it by this many, the tail adds nothing
+_FAR_ABOVE, _COMPLETIONS = 0.05, 3  # log c from which on the law is completed, so many times
 _CELL = 1.0  # width of a cell of the certificate function, in units of √ε
 
 
@@ -299,6 +300,39 @@ def _dual_bound(
     measure: LineMeasure, logz: FloatArray, epsilon: float, tol: float, repair: bool
 ) -> tuple[float, float, CertificateFunction]:
     """Lower bound on L(ε) from log Z on the core; log sup c and c before any repair."""
+    lower, log_sup, function = _bound_from(measure, logz, epsilon, tol, repair)
+    top, here = log_sup, function
+    for _ in range(_COMPLETIONS if repair else 0):
+        if top < _FAR_ABOVE:
+            break
+        logz = _completed(measure, logz, here, epsilon)
+        other, top, here = _bound_from(measure, logz, epsilon, tol, repair)
+        lower = max(lower, other)
+    return lower, log_sup, function
+
+
+def _completed(measure: LineMeasure, logz: FloatArray, function: CertificateFunction, epsilon: float) -> FloatArray:
+    """log Z of the law completed, where c is far above one, by atoms with the mass that μ has there.
+
+    A law that lacks a part of μ, such as particles without tails, has 1/Z of any size there; what the new atoms cost
+    is of the order of the mass that lacked.
+    """
+    half = 0.5 * _CELL * math.sqrt(epsilon)
+    high = function.best > math.exp(_FAR_ABOVE - function.log_offset)
+    total = np.concatenate([[0.0], np.cumsum(measure.mass)])
+    centre = function.centre[high]
+    weight = np.diff(total[np.searchsorted(measure.x, [centre - half, centre + half])], axis=0)[0]
+    some = weight > 0
+    if not some.any():
+        return logz
+    more, _ = evaluate_potential(measure.x, centre[some], weight[some], epsilon)
+    return np.asarray(np.logaddexp(logz, more) - math.log1p(float(weight.sum())))
+
+
+def _bound_from(
+    measure: LineMeasure, logz: FloatArray, epsilon: float, tol: float, repair: bool
+) -> tuple[float, float, CertificateFunction]:
+    """Lower bound on L(ε) with the dual 1/Z, repaired on demand; log sup c and c before the repair."""
     beyond = Beyond.of(measure, epsilon, tol)
     slack = 0.01 * tol
     with np.errstate(divide="ignore"):

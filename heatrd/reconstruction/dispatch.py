@@ -49,11 +49,14 @@ def solver_for(source: Source, tol: float) -> Solve:
     return lambda epsilon, start: space.reconstruct(source, epsilon, tol=tol, start=start)
 
 
-def certify_law(source: Source, law: DiscreteLaw, epsilon: float) -> Certificate:
-    """Bound L(ε) from any reconstruction law: by the radius or block by block where source and law allow it."""
+def certify_law(source: Source, law: DiscreteLaw, epsilon: float, *, tol: float = 1e-9) -> Certificate:
+    """Bound L(ε) from any reconstruction law: by the radius or block by block where source and law allow it.
+
+    On the line ``tol`` (nats) is the gap hoped for: it sets how far out tails are resolved.
+    """
     if isinstance(source, Source1D):
         _check_place(source)
-        return line.certify_law(source, law, resolvable(source, epsilon))
+        return line.certify_law(source, law, resolvable(source, epsilon), tol=tol)
     symmetric = radial.radial_form(source)
     if symmetric is not None and isinstance(law, RadialLaw) and np.array_equal(law.centre, symmetric.centre):
         some = law.masses > 0
