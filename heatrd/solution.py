@@ -202,6 +202,8 @@ def solve(
     value = _target(name, value)
     src = as_source(source)
     tolerance = default_tolerance(src) if tol is None else _tolerance(tol)
+    if start is not None and not (hasattr(type(start), "points") and getattr(start, "dim", None) == src.dim):
+        raise InvalidInput(f"start={arguments.short(start)}; need a law in R^{src.dim}, of another solution or as_law")
     variance = src.total_variance
     if variance <= 0 or (name == "distortion" and value >= variance) or (name == "rate" and value == 0):
         return _silence(

@@ -310,7 +310,9 @@ class SchrodingerBridge:
     def backward_control(self, t: float, x: ArrayLike) -> FloatArray:
         """ε ∇log φ̂_t(x): drives the time-reversed diffusion from ν to μ; zero inside the backward-heat class."""
         points = self._points(x)
-        return self._vector(self.epsilon * self._phi_hat(self._time(t, initial=True), points)[1], x)
+        score = self._phi_hat(self._time(t, initial=True), points)[1]
+        with np.errstate(over="ignore"):  # infinite at a time as good as zero
+            return self._vector(self.epsilon * score, x)
 
     def velocity(self, t: float, x: ArrayLike) -> FloatArray:
         """v_t(x) = (ε/2)(∇log φ_t − ∇log φ̂_t), the drift of the probability-flow equation, in the shape of ``x``."""

@@ -75,7 +75,8 @@ def log_mixture_line(x, y, log_mass, s, log_sum, mean):
             mean[i] = y[min(after, m - 1)]
             continue
         reach = np.sqrt(max(heaviest - known + 40.0, 0.0) / scale)
-        first, last = np.searchsorted(y, x[i] - reach), np.searchsorted(y, x[i] + reach)
+        first = min(np.searchsorted(y, x[i] - reach), max(after - 1, 0))  # the neighbours, though the reach be rounding
+        last = max(np.searchsorted(y, x[i] + reach), min(after + 1, m))
         top = known
         for j in range(first, last):
             exponent[j] = log_mass[j] - (x[i] - y[j]) ** 2 * scale

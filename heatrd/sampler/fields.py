@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import RegularGridInterpolator
 
+from heatrd import arguments
 from heatrd.bridge import SchrodingerBridge
 from heatrd.errors import InvalidInput
 from heatrd.kernels.paths import table_values
@@ -168,8 +169,9 @@ def as_field(control: Any, epsilon: float | None, initial: Any) -> Field:
         raise InvalidInput(
             f"cannot steer paths by a {type(control).__name__}; pass a bridge, a heat path, or a function u(t, x)"
         )
-    if eps is None or not (np.isfinite(eps) and eps > 0):
-        raise InvalidInput(f"epsilon = {eps}; pass epsilon=, the diffusion coefficient of dX = u dt + sqrt(epsilon) dW")
+    if eps is None:
+        raise InvalidInput("pass epsilon=, the diffusion coefficient of dX = u dt + sqrt(epsilon) dW")
+    eps = arguments.number(eps, "epsilon", positive=True)
     if start is None:
         raise InvalidInput(
             "where do the paths start? pass initial=, a source, a discrete law, or an array of points (n, d)"
@@ -177,7 +179,7 @@ def as_field(control: Any, epsilon: float | None, initial: Any) -> Field:
     dim = start.shape[1] if isinstance(start, np.ndarray) else int(start.dim)
     return Field(
         steer,
-        float(eps),
+        eps,
         dim,
         None,
         start,

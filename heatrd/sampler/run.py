@@ -195,7 +195,7 @@ class _Recorder:
         assert self.out.sums is not None and self.plan.field.log_density is not None
         square = ((x - self.out.initial[self.rows]) ** 2).sum(axis=1)
         account = energy - self._half_step(t, x) - np.asarray(self.plan.field.log_density(t, x)).reshape(len(x))
-        for column, values in enumerate((square, account)):
+        for column, values in enumerate((square / _unit(self.plan), account)):
             block = min(self.plan.block, len(values))
             means = values[: len(values) - len(values) % block].reshape(-1, block).mean(axis=1)
             self.out.sums[self.chunk, row, column] = means.sum(), (means**2).sum()
@@ -240,6 +240,11 @@ def _curve(plan: Plan, out: _Arrays) -> SampledCurve | None:
     mean = total[..., 0] / count
     stderr = np.sqrt(np.maximum(total[..., 1] / count - mean**2, 0.0) / max(count - 1, 1))
     t = plan.times[plan.curve]
-    eps = plan.field.epsilon * t
+    eps, unit = plan.field.epsilon * t, _unit(plan)
     rate = mean[:, 1] - 0.5 * plan.field.dim * np.log(2 * math.pi * math.e * eps)
-    return SampledCurve(t, eps, mean[:, 0], stderr[:, 0], rate, stderr[:, 1])
+    return SampledCurve(t, eps, unit * mean[:, 0], unit * stderr[:, 0], rate, stderr[:, 1])
+
+
+def _unit(plan: Plan) -> float:
+    """A power of two near ε, in which squared distances are collected: their squares stay in double precision."""
+    return 2.0 ** math.floor(math.log2(plan.field.epsilon))

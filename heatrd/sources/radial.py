@@ -332,6 +332,7 @@ class IsotropicLaplace(RadialSource):
     def __init__(self, dim: int = 2, scale: float = 1.0, centre: ArrayLike | None = None) -> None:
         super().__init__(dim, centre)
         self.scale = _checks.positive(scale, "scale", self.name)
+        _checks.variance_of_scale(self.scale, self.name, self.dim * (self.dim + 1))
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -363,6 +364,26 @@ class IsotropicLaplace(RadialSource):
         return 0.0
 
 
+_STIRLING = 1e3  # from here on differences of log Γ and of ψ by their asymptotic series: nothing cancels
+
+
+def _log_gamma_ratio(b: float, h: float) -> float:
+    """log Γ(b + h) − log Γ(b)."""
+    a = b + h
+    if b < _STIRLING:
+        return float(special.gammaln(a) - special.gammaln(b))
+    series = (1 / a - 1 / b) / 12 - (1 / a**3 - 1 / b**3) / 360
+    return float((b - 0.5) * np.log1p(h / b) + h * np.log(a) - h + series)
+
+
+def _digamma_gap(b: float, h: float) -> float:
+    """ψ(b + h) − ψ(b)."""
+    a = b + h
+    if b < _STIRLING:
+        return float(special.digamma(a) - special.digamma(b))
+    return float(np.log1p(h / b) + h / (2 * a * b) + h * (1 / a + 1 / b) / (12 * a * b))
+
+
 class IsotropicT(RadialSource):
     """Multivariate t with ``df`` > 2 degrees of freedom and shape matrix scale² I on R^dim. ε_c = 0.
 
@@ -384,6 +405,10 @@ class IsotropicT(RadialSource):
         if self.df <= 2:
             raise InvalidInput(f"{self.name}: df={self.df:g} has infinite variance; need df > 2")
         self.scale = _checks.positive(scale, "scale", self.name)
+        _checks.variance_of_scale(self.scale, self.name, self.dim * self.df / (self.df - 2))
+        half = 0.5 * self.dim
+        constant = half * float(np.log(self.df * np.pi)) + self.dim * float(np.log(self.scale))
+        self._log_norm = _log_gamma_ratio(0.5 * self.df, half) - constant
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -420,22 +445,14 @@ class IsotropicT(RadialSource):
 
     def log_profile(self, r: FloatArray) -> FloatArray:
         n, d = self.df, self.dim
-        norm = (
-            special.gammaln(0.5 * (n + d))
-            - special.gammaln(0.5 * n)
-            - 0.5 * d * np.log(n * np.pi)
-            - d * np.log(self.scale)
-        )
-        return np.asarray(norm - 0.5 * (n + d) * np.log1p((np.asarray(r) / self.scale) ** 2 / n))
+        return np.asarray(self._log_norm - 0.5 * (n + d) * np.log1p((np.asarray(r) / self.scale) ** 2 / n))
 
     def sample_radius(self, n: int, rng: np.random.Generator) -> FloatArray:
         return np.asarray(self.scale * np.sqrt(rng.chisquare(self.dim, n) / rng.chisquare(self.df, n) * self.df))
 
     def entropy(self) -> float:
         n, d = self.df, self.dim
-        a = 0.5 * (n + d)
-        norm = special.gammaln(a) - special.gammaln(0.5 * n) - 0.5 * d * np.log(n * np.pi) - d * np.log(self.scale)
-        return float(-norm + a * (special.digamma(a) - special.digamma(0.5 * n)))
+        return float(-self._log_norm + 0.5 * (n + d) * _digamma_gap(0.5 * n, 0.5 * d))
 
     def critical_epsilon(self) -> float:
         return 0.0

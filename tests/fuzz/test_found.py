@@ -45,6 +45,11 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.from_grid((1e-114 * np.arange(3.0),) * 3, np.ones((3, 3, 3)), normalize=True),
         lambda: heatrd.backward_heat(sources.Gaussian(0.0, 1.0), 0.3, noise=1e3, method="spectral"),
         lambda: heatrd.sample(lambda t, x: -x, 16, 5, curve=True, epsilon=0.1, initial=UNIFORM),
+        lambda: heatrd.sample(lambda t, x: -x, 16, 5, epsilon=b"x", initial=UNIFORM),
+        lambda: heatrd.solve("uniform", rate=1.0, start=b"x"),
+        lambda: heatrd.solve("uniform", rate=1.0, start=heatrd.as_law(np.zeros((1, 2)))),
+        lambda: heatrd.as_source("isotropic-t", scale=1e-221),
+        lambda: heatrd.as_source("isotropic-laplace", scale=1e-308),
         lambda: grids.Grid.uniform("", 1.0, 10),
         lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
     ],
@@ -83,6 +88,43 @@ def test_a_density_far_away_is_zero():
 def test_a_potential_far_away_from_a_tiny_source_is_zero():
     bridge = heatrd.solve(sources.Uniform(0.0, 1e-108), epsilon=1e-217).bridge
     assert bridge.potential(0.5, [1e300]).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("df", [1.9e3, 2.1e3, 1e7, 1.75e21])
+def test_student_of_many_degrees_is_nearly_gaussian(df):
+    """h(T) = h(N(0, cov T)) − (1/4) d (d + 2)/df² …: to rounding at any df."""
+    source = heatrd.as_source("isotropic-t", dim=3, df=df)
+    gauss = 1.5 * math.log(2 * math.pi * math.e * df / (df - 2))
+    assert source.entropy() == pytest.approx(gauss, abs=4 / df**2 + 1e-13)
+    at_the_mean = source.log_density(np.zeros((1, 3)))[0]
+    assert at_the_mean == pytest.approx(-1.5 * math.log(2 * math.pi), abs=4 / df + 1e-13)
+
+
+def test_the_series_of_gamma_functions_meet_the_functions():
+    from scipy import special
+
+    from heatrd.sources import radial
+
+    for h in (0.5, 1.0, 7.5):
+        b = radial._STIRLING + 1.0
+        assert radial._log_gamma_ratio(b, h) == pytest.approx(special.gammaln(b + h) - special.gammaln(b), abs=1e-11)
+        assert radial._digamma_gap(b, h) == pytest.approx(special.digamma(b + h) - special.digamma(b), rel=1e-11)
+
+
+def test_bridges_where_the_reach_of_an_atom_is_rounding():
+    bridge = heatrd.solve(sources.Atoms([-6.7e64]), epsilon=0.34).bridge
+    assert bridge.density(0.5, [-6.7e64])[0] > 0
+    tiny = heatrd.solve(sources.Uniform(0.0, 1e149), epsilon=5e298 / 24).bridge
+    assert tiny.backward_control(1.6e-288, [3e148]).tolist() == [-math.inf]
+
+
+def test_sampled_curves_of_large_scales():
+    source = sources.Gaussian(0.0, 2.0**854)
+    wide, one = (
+        heatrd.sample(heatrd.backward_heat(s, 0.25 * v), 64, 2, curve=True, rng=0).curve
+        for s, v in ((source, 2.0**854), (sources.Gaussian(0.0, 1.0), 1.0))
+    )
+    assert (wide.distortion / 2.0**854).tolist() == pytest.approx(one.distortion.tolist())
 
 
 def test_an_epsilon_that_overflows_in_units_of_the_source():
