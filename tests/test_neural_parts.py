@@ -13,28 +13,44 @@ import jax.numpy as jnp  # noqa: E402
 from heatrd.errors import InvalidInput  # noqa: E402
 from heatrd.neural import readout  # noqa: E402
 from heatrd.neural.coordinates import coordinates_of  # noqa: E402
-from heatrd.neural.losses import ENTROPIES, Model, tec_loss  # noqa: E402
+from heatrd.neural.losses import ENTROPIES, tec_loss  # noqa: E402
+from heatrd.neural.model import Model  # noqa: E402
 from heatrd.neural.network import ControlNetwork  # noqa: E402
 from heatrd.neural.rollout import Grid, final_draw, roll_out, time_grid  # noqa: E402
-from heatrd.neural.terminal import GaussianMixtureLaw, RadialLaw, log_particles, negentropy  # noqa: E402
+from heatrd.neural.start import NODES, gaussian_start, mixture_start  # noqa: E402
+from heatrd.neural.terminal import (  # noqa: E402
+    GaussianMixtureLaw,
+    Mixture,
+    RadialLaw,
+    log_particles,
+    mixture_posterior,
+    negentropy,
+)
 
 roll_out, final_draw = jax.jit(roll_out), jax.jit(final_draw)
+mixture_posterior = jax.jit(mixture_posterior)
+posterior = jax.jit(lambda model, x, t, epsilon: model.posterior(epsilon)(x, t))
 LAMBDA = np.array([1.0, 0.4, 0.05])
 RANGE = (0.02, 1.0)
 
 
+def new_model(lam=LAMBDA, start=None):
+    rng = np.random.default_rng(3)
+    return Model(
+        network=ControlNetwork(lam, RANGE, 0.01, 8, 2, rng),
+        law=GaussianMixtureLaw(lam, RANGE, gaussian_start(lam) if start is None else start, rng),
+        radial=RadialLaw(lam, RANGE, 1e-4, rng),
+    )
+
+
 @pytest.fixture(scope="module")
-def network():
-    """A network with random heads: nothing in the identities below may depend on what it computes."""
-    net = ControlNetwork(LAMBDA, RANGE, 0.01, 8, 2, np.random.default_rng(0))
-    weight = 0.3 * jax.random.normal(jax.random.key(1), net.readout.weight.shape)
-    return eqx_replace(net, weight)
-
-
-def eqx_replace(net, weight):
+def model():
+    """A model with random heads: nothing in the identities below may depend on what its network computes."""
     import equinox as eqx
 
-    return eqx.tree_at(lambda n: n.readout.weight, net, weight)
+    new = new_model()
+    weight = 0.3 * jax.random.normal(jax.random.key(1), new.network.readout.weight.shape)
+    return eqx.tree_at(lambda m: m.network.readout.weight, new, weight)
 
 
 def test_coordinates_invert_and_diagonalise():
@@ -59,11 +75,7 @@ def test_every_loss_of_a_new_model_is_the_gaussian_lagrangian(entropy):
     """For a Gaussian source every terminal cost gives L(ε) before training, particles up to their batch's bias."""
     rng = np.random.default_rng(11)
     lam, eps = np.array([1.0, 0.5]), np.array([0.1, 0.4])
-    model = Model(
-        network=ControlNetwork(lam, RANGE, 0.05, 4, 1, rng),
-        law=GaussianMixtureLaw(lam, RANGE, 2, rng),
-        radial=RadialLaw(lam, RANGE, 1e-4, rng),
-    )
+    model = new_model(lam)
     x0 = rng.normal(size=(2, 1500, 2)) * np.sqrt(lam)
     loss = jax.jit(lambda m, x, e, k: tec_loss(m, x, e, k, entropy=entropy, grid=Grid(3, 0.05), jitter=False)[1])
     values = loss(model, jnp.asarray(x0, jnp.float32), jnp.asarray(eps, jnp.float32), jax.random.key(0))
@@ -80,42 +92,41 @@ def test_time_grid_is_geometric_in_the_time_to_go(shift):
 
 
 @pytest.mark.parametrize("t", [0.0, 0.5, 0.97])
-def test_a_new_network_is_the_gaussian_posterior(t):
-    net = ControlNetwork(LAMBDA, RANGE, 0.01, 8, 2, np.random.default_rng(3))
+def test_a_new_model_is_the_gaussian_posterior(t):
     eps = 0.1
     x = np.random.default_rng(1).normal(size=(1, 6, 3))
-    m, g = net(jnp.asarray(x, jnp.float32), jnp.float32(t), jnp.asarray([eps], jnp.float32))
+    m, g = posterior(new_model(), jnp.asarray(x, jnp.float32), jnp.float32(t), jnp.asarray([eps], jnp.float32))
     v, tau = np.maximum(LAMBDA - eps, 0), eps * (1 - t)
     assert np.allclose(m, v / (v + tau) * x, atol=1e-6)
-    assert np.allclose(g, np.clip(v / (v + tau), 1e-4, 1 - 1e-4), atol=1e-4)
+    assert np.allclose(g, np.maximum(v / (v + tau), 1e-4), atol=1e-4)
 
 
-def test_step_cost_is_the_mean_log_ratio(network):
+def test_step_cost_is_the_mean_log_ratio(model):
     """The accumulated KL and the pathwise log dP/dW have the same mean; each is far from zero."""
     x0 = jnp.asarray(np.random.default_rng(2).normal(size=(2, 20000, 3)) * np.sqrt(LAMBDA), jnp.float32)
     eps = jnp.asarray([0.05, 0.5], jnp.float32)
-    paths = roll_out(network, x0, eps, time_grid(Grid(4, 0.05)), jax.random.key(5))
+    paths = roll_out(model, x0, eps, time_grid(Grid(4, 0.05)), jax.random.key(5))
     difference = np.asarray(paths.log_ratio[-1] - paths.cost[-1], dtype=float)
     assert (np.asarray(paths.cost[-1]).mean(axis=1) > 0.1).all()
     error = difference.std(axis=1) / np.sqrt(difference.shape[1])
     assert (error < 0.05).all() and (np.abs(difference.mean(axis=1)) < 4 * error + 1e-3).all()
 
 
-def test_importance_weights_average_to_one(network):
+def test_importance_weights_average_to_one(model):
     """E_P[dW/dP] = 1 for one starting point: the chain is absolutely continuous and its ratio is right."""
     x0 = jnp.zeros((1, 100000, 3), jnp.float32) + 0.2
     eps = jnp.asarray([1.0], jnp.float32)
-    paths = roll_out(network, x0, eps, time_grid(Grid(3, 0.4)), jax.random.key(6))
+    paths = roll_out(model, x0, eps, time_grid(Grid(3, 0.4)), jax.random.key(6))
     weight = np.exp(-np.asarray(paths.log_ratio[-1][0], dtype=float))
     error = weight.std() / np.sqrt(weight.size)
     assert weight.std() > 0.1 and error < 0.05
     assert abs(weight.mean() - 1) < 4 * error
 
 
-def test_final_draw_has_the_posterior_moments(network):
+def test_final_draw_has_the_posterior_moments(model):
     x0 = jnp.zeros((1, 50000, 3), jnp.float32)
     eps = jnp.asarray([0.3], jnp.float32)
-    paths = roll_out(network, x0, eps, time_grid(Grid(2, 0.3)), jax.random.key(7))
+    paths = roll_out(model, x0, eps, time_grid(Grid(2, 0.3)), jax.random.key(7))
     x1, cost, ratio = final_draw(paths, eps, jax.random.key(8))
     z = np.asarray((x1 - paths.mean) / jnp.sqrt(paths.gate * 0.3 * 0.3), dtype=float)[0]
     assert np.allclose(z.mean(axis=0), 0, atol=0.03) and np.allclose(z.var(axis=0), 1, atol=0.05)
@@ -150,13 +161,72 @@ def test_particles_agree_in_both_distance_formulas():
     assert np.allclose(high, low - np.log(2 * np.pi * 0.3), atol=1e-3)
 
 
-def test_mixture_law_starts_at_the_gaussian_solution_and_is_normalised():
+COINS = np.array([[-1.2], [1.2]])
+DRAWN = stats.norm.rvs(size=(40000, 1), random_state=4) * 0.4 + COINS[np.random.default_rng(5).integers(0, 2, 40000)]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Start of two components N(±1.2, 0.16), far enough apart that six would be too many."""
+    def draw(n):
+        return DRAWN[: min(n, 20000)]
+
+    return mixture_start(draw, DRAWN[20000:], np.array([1.6]), (0.02, 0.5), 6, np.random.default_rng(0))
+
+
+def test_the_start_finds_the_components_of_a_mixture_and_no_more(table):
+    assert table.shape == (NODES, 2, 3)
+    low = np.geomspace(0.02, 0.5, NODES) < 0.16
+    assert low.sum() > 3
+    assert np.allclose(np.sort(table[low, :, 1]), [-1.2, 1.2], atol=0.02)
+    assert np.allclose(table[low, :, 2], 0.16, atol=0.01)
+
+
+def test_a_gaussian_source_starts_at_its_own_solution():
+    x = np.random.default_rng(6).normal(size=(30000, 2)) * np.sqrt([1.0, 0.3])
+    table = mixture_start(lambda n: x[:16000], x[16000:], np.array([1.0, 0.3]), RANGE, 3, np.random.default_rng(0))
+    assert np.array_equal(table, gaussian_start(np.array([1.0, 0.3])))
+
+
+@pytest.mark.parametrize("t", [0.0, 0.6, 0.97])
+def test_the_control_of_a_mixture_source_is_exact_from_the_start(table, t):
+    """u* = ε∇log ρ_t with ρ_t the same mixture, its variances 0.16 − εt: the backward-heat class."""
+    eps = 0.1
+    law = GaussianMixtureLaw(np.array([1.6]), (0.02, 0.5), table, np.random.default_rng(0))
+    v = 0.16 - eps * t
+    x = np.sort(DRAWN[:400], axis=0) * np.sqrt(v / 0.16)
+    tau = jnp.asarray([eps * (1 - t)], jnp.float32)
+    mean, gate = mixture_posterior(jnp.asarray(x[None], jnp.float32), law.parameters(jnp.asarray([eps])), tau)
+    weight = 1 / (1 + np.exp(2 * 1.2 * x / v))
+    exact = eps * ((weight * -1.2 + (1 - weight) * 1.2) - x) / v
+    error = np.asarray(mean)[0] - x - (1 - t) * exact
+    assert np.mean(error**2) < 0.01 * np.mean(((1 - t) * exact) ** 2)
+    assert (np.asarray(gate) > 0).all()
+
+
+def test_posterior_of_a_mixture_is_an_integral():
+    """Mean and variance of Y given Y + √τ ξ = x, by quadrature over the density of ν."""
+    log_w, a, v, tau = np.log([0.3, 0.7]), np.array([-0.5, 0.8]), np.array([0.2, 0.05]), 0.1
+    law = Mixture(*(jnp.asarray(q, jnp.float32) for q in (log_w[None], a[None, :, None], v[None, :, None])))
+    for x in (-0.9, 0.1, 1.3):
+        mean, gate = mixture_posterior(jnp.full((1, 1, 1), x, jnp.float32), law, jnp.asarray([tau], jnp.float32))
+        y = np.linspace(-5, 5, 20001)
+        p = stats.norm.pdf(y[:, None], a, np.sqrt(v)) @ np.exp(log_w) * stats.norm.pdf(x - y, scale=np.sqrt(tau))
+        p /= p.sum()
+        assert np.isclose(mean[0, 0, 0], p @ y, atol=1e-4)
+        assert np.isclose(gate[0, 0, 0], (p @ y**2 - (p @ y) ** 2) / tau, atol=1e-3)
+
+
+def test_mixture_law_is_normalised():
     eps = jnp.asarray([0.1], jnp.float32)
-    law = GaussianMixtureLaw(np.array([1.0]), RANGE, 4, np.random.default_rng(0))
+    start = np.tile(np.array([[0.0, -1.0, 0.5], [-1.0, 2.0, 0.02]]), (NODES, 1, 1))
+    law = GaussianMixtureLaw(np.array([1.0]), RANGE, start, np.random.default_rng(0))
     grid = np.linspace(-12, 12, 4001)
     density = np.exp(np.asarray(law.log_density(jnp.asarray(grid[None, :, None], jnp.float32), eps, 0.5 * eps)[0]))
+    w = np.exp([0.0, -1.0]) / np.exp([0.0, -1.0]).sum()
+    exact = w[0] * stats.norm.pdf(grid, -1.0, np.sqrt(0.45)) + w[1] * stats.norm.pdf(grid, 2.0, np.sqrt(0.05))
     assert np.isclose(integrate.trapezoid(density, grid), 1, atol=1e-4)
-    assert np.allclose(density, stats.norm.pdf(grid, scale=np.sqrt(0.95)), atol=5e-3)
+    assert np.allclose(density, exact, atol=5e-3)
 
 
 @pytest.mark.parametrize("logit", [4.0, -3.0])

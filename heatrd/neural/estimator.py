@@ -563,7 +563,7 @@ class R2D2:
         """Table of laws to begin with."""
         lam = data.coordinates.eigenvalues
         if self.entropy in PLAIN:
-            return gaussian_start(lam, span)
+            return gaussian_start(lam)
         check = data.coordinates.forward(data.validation(VALIDATION_POINTS, self.seed))
         rng = np.random.default_rng((self.seed, START_STREAM))
 

@@ -61,7 +61,8 @@ def log_particles(x: Array, points: Array, tau: Array, eigenvalues: Array, share
 class GaussianMixtureLaw(eqx.Module):
     """ν as a Gaussian mixture whose weights, means and standard deviations are functions of ε.
 
-    A table of mixtures at a few ε (`heatrd.neural.start`), interpolated in log ε, plus what is learned.
+    A table of mixtures at a few ε (`heatrd.neural.start`), interpolated in log ε, with v = (S − ε)₊: constant in ε
+    where the source is a Gaussian mixture in the backward-heat class. To it is added what is learned.
     """
 
     eigenvalues: Array
@@ -78,15 +79,14 @@ class GaussianMixtureLaw(eqx.Module):
         start: np.ndarray,
         rng: np.random.Generator,
     ) -> None:
-        """Begin at ``start``, (K, J, 1 + 2d): log-weights, means and deviations at K log-spaced ε over the range."""
+        """Begin at ``start``, (K, J, 1 + 2d): log-weights, means, second moments S at K log-spaced ε over the range."""
         self.eigenvalues = jnp.asarray(eigenvalues, jnp.float32)
         self.log_epsilon_range = jnp.asarray(np.log(epsilon_range), jnp.float32)
         self.inner = affine(1, LAW_WIDTH, rng)
         self.components = int(start.shape[1])
         self.start = jnp.asarray(start, jnp.float32)
         size = start.shape[1] * start.shape[2]
-        bias = 0.01 * rng.normal(size=size) * (self.components > 1)
-        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.asarray(bias, jnp.float32))
+        self.outer = Affine(jnp.zeros((size, LAW_WIDTH), jnp.float32), jnp.zeros(size, jnp.float32))
 
     def parameters(self, epsilon: Array) -> Mixture:
         """Weights, means and variances at ``epsilon`` (E,)."""
@@ -97,8 +97,8 @@ class GaussianMixtureLaw(eqx.Module):
         start = _interpolate(jax.lax.stop_gradient(self.start), place)
         log_w = jax.nn.log_softmax(start[..., 0] + raw[..., 0], axis=-1)
         means = start[..., 1 : 1 + d] + jnp.sqrt(lam) * raw[..., 1 : 1 + d]
-        deviations = start[..., 1 + d :] + jnp.sqrt(lam) * raw[..., 1 + d :]
-        return Mixture(log_w, means, deviations**2)
+        base = jnp.sqrt(jnp.maximum(start[..., 1 + d :] - epsilon[:, None, None], 0.0))
+        return Mixture(log_w, means, (base + jnp.sqrt(lam) * raw[..., 1 + d :]) ** 2)
 
     def log_density(self, x: Array, epsilon: Array, tau: Array) -> Array:
         """log (G_τ ∗ ν)(x), (E, B), at ``x`` (E, B, d) for ``tau`` (E,) > 0."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,12 +62,15 @@ class Plan:
     groups: int
     evaluate_every: int
     patience: int | None
-    held_out_batch: int = 512
+    validation_batch: int = 512
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class State:
-    """What changes during training; everything a checkpoint holds."""
+    """What changes during training; everything a checkpoint holds.
+
+    Replaced as a whole after every step, so that an interrupt at any moment finds the state before or after it.
+    """
 
     model: Model
     average: Model
@@ -76,10 +79,11 @@ class State:
     step: int = 0
     best_step: int = 0
     best_loss: float = float("inf")
-    log: list[tuple[int, float, float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    log: tuple[tuple[int, float, float], ...] = ()
+    losses: tuple[float, ...] = ()
     seconds: float = 0.0
     stopped: str = "steps"
+    last_loss: float = float("nan")
 
 
 def train(
@@ -100,53 +104,49 @@ def train(
     for it) before they propagate.
     """
     state = State(model, model, model, OPTIMISER.init(model))
+    marks = fingerprint or {}
     if checkpoint is not None and resume and (checkpoint / CHECKPOINT).exists():
-        _restore(state, checkpoint / CHECKPOINT, fingerprint or {})
-    evaluate = _held_out_loss(data, plan)
+        state = _restore(state, checkpoint / CHECKPOINT, marks)
+    evaluate = _validation_loss(data, plan)
     started = time.perf_counter() - state.seconds
+
+    def store() -> None:
+        if checkpoint is not None:
+            _store(replace(state, seconds=time.perf_counter() - started), checkpoint, marks)
+
     with _bar(progress, plan.steps, state.step) as tick:
         try:
             if not state.log:
-                _evaluate(state, evaluate)
+                state = _evaluated(state, evaluate, plan)
             while state.step < plan.steps and state.stopped == "steps":
-                loss = _advance(state, data, plan)
-                tick(loss, state.best_loss)
-                if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
-                    _evaluate(state, evaluate)
-                    if _out_of_patience(state, plan):
-                        state.stopped = "patience"
+                state = _advanced(state, data, plan, evaluate)
+                tick(state.last_loss, state.best_loss)
                 if callback is not None:
-                    callback(state.step, loss)
-                if checkpoint is not None and checkpoint_every and state.step % checkpoint_every == 0:
-                    state.seconds = time.perf_counter() - started
-                    _store(state, checkpoint, fingerprint or {})
+                    callback(state.step, state.last_loss)
+                if checkpoint_every and state.step % checkpoint_every == 0:
+                    store()
         finally:
-            state.seconds = time.perf_counter() - started
-            if checkpoint is not None:
-                _store(state, checkpoint, fingerprint or {})
-    return state.best, _history(state)
+            store()
+    return state.best, _history(replace(state, seconds=time.perf_counter() - started))
 
 
-def _advance(state: State, data: Data, plan: Plan) -> float:
+def _advanced(state: State, data: Data, plan: Plan, evaluate: Callable[[Model], float]) -> State:
+    """The state after one more step, judged where an evaluation is due."""
     size = plan.batch // plan.groups
     z = data.coordinates.forward(data.train(plan.groups * size, plan.seed, state.step))
     x0 = _shard(z.reshape(plan.groups, size, -1).astype(np.float32))
     epsilon = jnp.asarray(_stratified(plan, state.step), jnp.float32)
     key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
-    state.model, state.average, state.optimiser, loss = _update(
-        state.model,
-        state.average,
-        state.optimiser,
-        x0,
-        epsilon,
-        key,
-        jnp.int32(state.step),
-        jnp.float32(_learning_rate(plan, state.step)),
-        plan.task,
+    model, average, optimiser, loss = _update(
+        state.model, state.average, state.optimiser, x0, epsilon, key, jnp.int32(state.step),
+        jnp.float32(_learning_rate(plan, state.step)), plan.task,
     )
-    state.step += 1
-    state.losses.append(float(loss))
-    return state.losses[-1]
+    state = replace(
+        state, model=model, average=average, optimiser=optimiser, step=state.step + 1, last_loss=float(loss),
+        losses=(*state.losses, float(loss)),
+    )
+    due = state.step % plan.evaluate_every == 0 or state.step == plan.steps
+    return _evaluated(state, evaluate, plan) if due else state
 
 
 def _stratified(plan: Plan, step: int) -> FloatArray:
@@ -196,8 +196,8 @@ def _values(model: Model, x0: jax.Array, epsilon: jax.Array, key: jax.Array, tas
     return tec_loss(model, x0, epsilon, key, entropy=task.entropy, grid=task.grid, jitter=False)[1]
 
 
-def _held_out_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
-    points = data.coordinates.forward(data.validation(plan.held_out_batch, plan.seed)).astype(np.float32)
+def _validation_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
+    points = data.coordinates.forward(data.validation(plan.validation_batch, plan.seed)).astype(np.float32)
     low, high = np.log(plan.epsilon_range)
     middles = (np.arange(HELD_OUT_GROUPS) + 0.5) / HELD_OUT_GROUPS
     epsilon = jnp.asarray(np.exp(low + (high - low) * middles), jnp.float32)
@@ -206,16 +206,16 @@ def _held_out_loss(data: Data, plan: Plan) -> Callable[[Model], float]:
     return lambda model: float(np.asarray(_values(model, x0, epsilon, key, plan.task)).mean())
 
 
-def _evaluate(state: State, evaluate: Callable[[Model], float]) -> None:
+def _evaluated(state: State, evaluate: Callable[[Model], float], plan: Plan) -> State:
+    """The state with its averaged weights judged: kept where better than the best, stopped where out of patience."""
     loss = evaluate(state.average)
-    state.log.append((state.step, loss, float(np.mean(state.losses)) if state.losses else loss))
-    state.losses.clear()
+    entry = (state.step, loss, float(np.mean(state.losses)) if state.losses else loss)
+    state = replace(state, log=(*state.log, entry), losses=())
     if loss < state.best_loss - MIN_DELTA:
-        state.best, state.best_loss, state.best_step = state.average, loss, state.step
-
-
-def _out_of_patience(state: State, plan: Plan) -> bool:
-    return plan.patience is not None and sum(step > state.best_step for step, _, _ in state.log) >= plan.patience
+        return replace(state, best=state.average, best_loss=loss, best_step=state.step)
+    waited = sum(step > state.best_step for step, _, _ in state.log)
+    out_of_patience = plan.patience is not None and waited >= plan.patience
+    return replace(state, stopped="patience") if out_of_patience else state
 
 
 def _history(state: State) -> TrainingHistory:
@@ -266,15 +266,17 @@ def _store(state: State, folder: Path, fingerprint: dict[str, Any]) -> None:
     write_arrays(folder / CHECKPOINT, header, jax.tree.leaves(_arrays(state)))
 
 
-def _restore(state: State, path: Path, fingerprint: dict[str, Any]) -> None:
+def _restore(state: State, path: Path, fingerprint: dict[str, Any]) -> State:
     like = _arrays(state)
     header, leaves = read_arrays(path, kind="checkpoint", like=jax.tree.leaves(like), fingerprint=fingerprint)
-    arrays = jax.tree.unflatten(jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves])
-    state.model, state.average, state.best, state.optimiser = arrays
-    state.step, state.best_step, state.best_loss = header["step"], header["best_step"], header["best_loss"]
-    state.log = [tuple(row) for row in header["log"]]
-    state.losses = list(header["losses"])
-    state.seconds, state.stopped = header["seconds"], header["stopped"]
+    model, average, best, optimiser = jax.tree.unflatten(
+        jax.tree.structure(like), [jnp.asarray(leaf) for leaf in leaves]
+    )
+    return State(
+        model, average, best, optimiser, header["step"], header["best_step"], header["best_loss"],
+        tuple((step, loss, mean) for step, loss, mean in header["log"]), tuple(header["losses"]), header["seconds"],
+        header["stopped"],
+    )
 
 
 def _arrays(state: State) -> tuple[Any, ...]:
