@@ -239,7 +239,7 @@ class _Worker:
         """Knots on the path between two that are too far apart."""
         if depth > 3 or self._pair_width(left, right) <= 0.97 * self.tol:
             return []
-        knot = self._carried(math.sqrt(left.epsilon * right.epsilon), keep=False)
+        knot = self._carried(math.sqrt(left.epsilon) * math.sqrt(right.epsilon), keep=False)
         if knot is None:
             return []
         return [*self._filled(left, knot, depth + 1), knot, *self._filled(knot, right, depth + 1)]

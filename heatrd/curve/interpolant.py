@@ -16,6 +16,8 @@ __all__ = ["ConvexCurve"]
 
 FloatArray = NDArray[np.float64]
 
+_TINY = 2.0**-1022  # below this D counts as zero
+
 
 class ConvexCurve:
     """Callable interpolant.
@@ -35,7 +37,7 @@ class ConvexCurve:
 
     def _prepare(self) -> None:
         x, y, m = self.x, self.y, self.m
-        self.u = np.log(np.maximum(x, 1e-300))
+        self.u = np.log(np.maximum(x, _TINY))
         if x.size < 2:
             self.cubic = np.zeros(0, bool)
             return
@@ -65,7 +67,7 @@ class ConvexCurve:
             return np.full(d.shape, y[0]) + self.m[0] * (d - x[0])
         index = np.clip(np.searchsorted(x, d, side="right") - 1, 0, x.size - 2)
         value = np.where(self.cubic[index], self._cubic(d, index), self._quadratic(d, index))
-        below = y[0] + self.m[0] * x[0] * (np.log(np.maximum(d, 1e-300)) - self.u[0])
+        below = y[0] + self.m[0] * x[0] * (np.log(np.maximum(d, _TINY)) - self.u[0])
         return np.where(d < x[0], below, np.where(d > x[-1], y[-1], value))
 
     def derivative(self, distortion: FloatArray) -> FloatArray:
@@ -78,9 +80,9 @@ class ConvexCurve:
             return np.where(d < x[0], below, 0.0)
         i = np.clip(np.searchsorted(x, d, side="right") - 1, 0, x.size - 2)
         du = self.u[i + 1] - self.u[i]
-        t = (np.log(np.maximum(d, 1e-300)) - self.u[i]) / du
+        t = (np.log(np.maximum(d, _TINY)) - self.u[i]) / du
         p, q = self.left[i] * x[i] * du, self.right[i] * x[i + 1] * du
-        first = _hermite_derivatives(t, self.y[i], self.y[i + 1], p, q)[0] / (du * np.maximum(d, 1e-300))
+        first = _hermite_derivatives(t, self.y[i], self.y[i + 1], p, q)[0] / (du * np.maximum(d, _TINY))
         t = (d - x[i]) / (x[i + 1] - x[i])
         c, l, m, r = self.share[i], self.left[i], self.middle[i], self.right[i]
         second = np.where(t <= c, l + (m - l) * t / c, r + (m - r) * (1 - t) / (1 - c))
@@ -89,7 +91,7 @@ class ConvexCurve:
 
     def _cubic(self, d: FloatArray, i: NDArray[np.intp]) -> FloatArray:
         du = self.u[i + 1] - self.u[i]
-        t = (np.log(np.maximum(d, 1e-300)) - self.u[i]) / du
+        t = (np.log(np.maximum(d, _TINY)) - self.u[i]) / du
         p, q = self.left[i] * self.x[i] * du, self.right[i] * self.x[i + 1] * du
         s = 1 - t
         return np.asarray(

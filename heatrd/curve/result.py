@@ -27,6 +27,8 @@ __all__ = ["RDCurve"]
 
 FloatArray = NDArray[np.float64]
 
+_TINY = 2.0**-1022  # below this D counts as zero
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RDCurve:
@@ -138,15 +140,15 @@ class RDCurve:
         r = arguments.numbers(rate, "rate")
         if not (np.isfinite(r).all() and (r >= 0).all()):
             raise InvalidInput(f"rate={arguments.short(rate)} must be finite and non-negative (nats)")
-        low = np.full(r.shape, math.log(max(float(self._smooth.x[0]), 1e-280)))
-        high = np.full(r.shape, math.log(max(self.band.variance, 1e-280)))
+        low = np.full(r.shape, math.log(max(float(self._smooth.x[0]), _TINY)))
+        high = np.full(r.shape, math.log(max(self.band.variance, _TINY)))
         if self.band.variance <= 0:
             return _like(np.zeros(r.shape), rate)
         for _ in range(80):
             short = self._rate(np.exp(low)) < r
-            if not short.any() or (low[short] < -600).all():
+            if not short.any() or (low[short] <= math.log(_TINY)).all():
                 break
-            low = np.where(short, np.maximum(low - 1.0 - 0.5 * np.abs(low), -640.0), low)
+            low = np.where(short, np.maximum(low - 1.0 - 0.5 * np.abs(low), math.log(_TINY)), low)
         for _ in range(64):
             middle = 0.5 * (low + high)
             over = self._rate(np.exp(middle)) > r

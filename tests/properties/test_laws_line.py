@@ -515,3 +515,33 @@ def test_bridge_starts_at_the_source_and_ends_at_the_reconstruction(source, rati
     heavy = law.weights > 1e-3
     c = solution.bridge.copotential(1.0, law.points[heavy])
     np.testing.assert_allclose(np.ravel(c), 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("power", [-498, 498])
+@pytest.mark.parametrize("name", ["uniform", "laplace", "gaussian", "atoms"])
+def test_curves_and_targets_scale(name, power):
+    """R_{aX}(a²D) = R_X(D) for whole curves, their inverses and slopes, and for solves at a distortion or a rate."""
+
+    def law(unit):
+        return {
+            "uniform": lambda: sources.Uniform(-unit, unit),
+            "laplace": lambda: sources.Laplace(0.0, unit),
+            "gaussian": lambda: sources.Gaussian(0.0, unit * unit),
+            "atoms": lambda: sources.Atoms(unit * np.array([-1.0, 0.25, 0.5])),
+        }[name]()
+
+    def figures(source, variance):
+        curve = heatrd.rd_curve(source, max_rate=0.8, tol=1e-3)
+        d = np.array([0.35, 0.6, 0.9, 1.1]) * variance
+        low, high = curve.bounds(d)
+        by_distortion = heatrd.solve(source, distortion=0.6 * variance, tol=1e-6)
+        by_rate = heatrd.solve(source, rate=0.3, tol=1e-6)
+        return [
+            *curve.rate(d), *low, *high, *(curve.slope(d) * variance), *(curve.distortion([0.2, 0.6]) / variance),
+            by_distortion.rate, by_distortion.distortion / variance, by_rate.rate, by_rate.distortion / variance,
+        ]  # fmt: skip
+
+    unit, one = 2.0**power, law(1.0)
+    assert figures(law(unit), one.total_variance * unit**2) == pytest.approx(
+        figures(one, one.total_variance), rel=1e-7, abs=1e-12
+    )
