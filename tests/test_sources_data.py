@@ -270,3 +270,11 @@ def test_pickles_folders_and_large_files_are_refused(tmp_path):
     (tmp_path / "holes.csv").write_text("0,0,1\n0,1,1\n1,0,1\n")
     with pytest.raises(InvalidInput, match="exactly once"):
         load_density(tmp_path / "holes.csv")
+
+
+@pytest.mark.parametrize("x", [1e9, 1e12, 1e100])
+def test_kernel_density_so_far_away_that_its_reach_is_rounding(x):
+    """The nearest point alone counts: log p = −(x − 1)²/2h² to leading order, on both sides."""
+    source = heatrd.from_samples([-1.0, 0.0, 1.0], method="kde", bandwidth=0.5)
+    right, left = source.logpdf([x, -x])
+    assert right == left == pytest.approx(-2 * (x - 1) ** 2, rel=1e-12)

@@ -151,7 +151,8 @@ class KernelDensity(Source1D):
             for i, x in enumerate(z):
                 s = self._distance(np.array([x]))[0]
                 low, high = np.searchsorted(t, [x - s - 60.0 / s, x + s + 60.0 / s])
-                out[i] = special.logsumexp(log_w[low : high + 1] - 0.5 * (x - t[low : high + 1]) ** 2)
+                some = slice(min(low, t.size - 1), high + 1)  # the last at least, where the reach is rounding
+                out[i] = special.logsumexp(log_w[some] - 0.5 * (x - t[some]) ** 2)
         return out
 
 
