@@ -186,22 +186,22 @@ def _kink_bound(source: Source1D, density: FloatArray, spectrum: Spectrum) -> fl
     return best
 
 
-def _shells(spectrum: Spectrum, above: float) -> tuple[FloatArray, FloatArray]:
-    """Frequency and size of the loudest mode in each of 200 shells, of the modes ``above`` times the noise."""
+def _shells(spectrum: Spectrum, above: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Frequency, size and noise of the loudest mode in each of 200 shells, of the modes ``above`` times the noise."""
     radius = np.sqrt(spectrum.square)
     size = np.abs(spectrum.modes)
-    inside = (radius <= spectrum.cutoff) & (size > above * spectrum.noise) & (radius > 0)
-    radius, size = radius[inside], size[inside]
+    inside = (radius <= spectrum.cutoff) & (size > above * spectrum.levels) & (radius > 0)
+    radius, size, noise = radius[inside], size[inside], spectrum.levels[inside]
     shell = (radius * (200 / spectrum.cutoff)).astype(np.int64)
     order = np.lexsort((-size, shell))
     first = np.unique(shell[order], return_index=True)[1]
-    return radius[order][first], size[order][first]
+    return radius[order][first], size[order][first], noise[order][first]
 
 
 def _modulus_bound(spectrum: Spectrum) -> float:
     """min −2 log|μ̂|/‖ω‖² over the modes that stand out of the noise."""
-    q, size = _shells(spectrum, 20.0)
-    bounds = -2 * np.log(np.maximum(size - 5 * spectrum.noise, 1e-300)) / q**2
+    q, size, noise = _shells(spectrum, 20.0)
+    bounds = -2 * np.log(size - 5 * noise) / q**2
     return float(bounds[bounds > 0].min()) if (bounds > 0).any() else math.inf
 
 
@@ -245,7 +245,7 @@ def _by_growth(spectrum: Spectrum, density: FloatArray, ceiling: float, smallest
     fits much better.
     """
     fine = _padded_spectrum(density, spectrum.grid)
-    q, size = _shells(fine, 30.0)
+    q, size, _ = _shells(fine, 30.0)
     if q.size < 12:
         return CriticalValue(0.5 * ceiling, 0.0, ceiling, "growth")
     y = np.log(size)

@@ -4,15 +4,17 @@ With S(ω) the Fourier modes of ρ_0 (S(0) = 1), the density at time t is
 
     ρ_t = Σ_kept S(ω) exp(+εt ‖ω‖²/2) e^{iω·x}.
 
-Noise of rms δ per mode (rounding counts as noise) makes modes below it worthless: shells of equal ‖ω‖, on which the
-amplification is constant, are kept out to ω_c, the last one whose largest mode stands out of the noise; within them
+Noise of rms δ(ω) (rounding counts as noise) makes modes below it worthless: shells of equal ‖ω‖, on which the
+amplification is constant, are kept out to ω_c, the last one with a mode that stands out of the noise; within them
 only modes with |S| > κδ are kept. For a Gaussian-like source the error is then of the order of the Hölder limit
 δ^{1−θ} (DESIGN (6)). δ is read off the outer modes of the grid, where a resolved density has nothing left, so an
-unresolved density shows up as "noise" at the level of its aliasing error. Noise of another colour betrays itself where
-|S| exp(εω²/2) > 1: no law ν has such a mode, and δ is raised to what is seen there.
+unresolved density shows up as "noise" at the level of its aliasing error. In several dimensions it is read line by
+line: a rounded coordinate x_i moves ρ(x_i, y_j) alike for all j, and that noise reaches along ω_x as far as the band
+and along ω_y as far as ρ̂ does; it is ten times louder near the axes of frequency space than elsewhere. Noise of
+another colour betrays itself where |S| exp(εω²/2) > 1: no law ν has such a mode, and δ is raised to what is seen there.
 
 Error estimate, L2 over the box and turned to L1 by the effective volume e^{h(ρ_t)} of the answer:
-noise δ² Σ_kept exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
+noise Σ_kept δ² exp(εt‖ω‖²), plus what was dropped: inside ω_c the excess of |S|² over δ², outside it the envelope
 log|S| ≈ a − c‖ω‖²/2 fitted to the last shells and continued.
 """
 
@@ -34,7 +36,8 @@ FloatArray = NDArray[np.float64]
 KEEP = 2.0  # modes kept inside the cut-off stand this many δ out of the noise
 BAND_EDGE = 1e3  # a spectrum expected this many δ high a little beyond its last shell, and not there, is band-limited
 EXTENDED = 1 << 20  # cells up to which transforms run in extended precision
-EVIDENCE = 12.0  # a shell of N modes of pure noise passes with probability e^{-EVIDENCE}
+EVIDENCE = 20.0  # a shell of N modes of pure noise passes with probability e^{-EVIDENCE}, were its level known exactly
+RECURRENCE = 16.0  # further above the noise that a shell must stand after the longest gap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +54,9 @@ class Spectrum:
     mass : float
         Integral of the density before normalisation.
     noise : float
-        rms noise δ of a mode, relative to S(0).
+        rms noise of a mode, relative to S(0): the root mean square of ``levels``.
+    levels : array of the same shape
+        rms noise δ(ω) of each mode.
     cutoff : float
         ω_c.
     kept : bool array
@@ -69,6 +74,7 @@ class Spectrum:
     square: FloatArray
     mass: float
     noise: float
+    levels: FloatArray
     cutoff: float
     kept: NDArray[np.bool_]
     resolved: bool
@@ -98,9 +104,9 @@ class Spectrum:
 
     def point_noise(self, variance: float) -> float:
         """rms error of a point value of the answer that the noise causes."""
-        weights = mode_weights(self.grid)
-        total = float((weights * np.exp(variance * np.where(self.kept, self.square, 0.0)) * self.kept).sum())
-        return self.noise * math.sqrt(total) / _box_volume(self.grid)
+        weights = np.broadcast_to(mode_weights(self.grid), self.kept.shape)[self.kept]
+        grown = self.levels[self.kept] ** 2 * np.exp(variance * self.square[self.kept])
+        return math.sqrt(float((weights * grown).sum())) / _box_volume(self.grid)
 
     def point_error(self, variance: float) -> float:
         """The same, with what was cut off (where that can be told)."""
@@ -115,7 +121,7 @@ class Spectrum:
     def _dropped(self, variance: float) -> float:
         weights = mode_weights(self.grid)
         inside = ~self.kept & (self.square <= self.cutoff**2)
-        excess = np.abs(self.modes[inside]) ** 2 - self.noise**2
+        excess = np.abs(self.modes[inside]) ** 2 - self.levels[inside] ** 2
         growth = np.broadcast_to(weights, inside.shape)[inside] * np.exp(variance * self.square[inside])
         grown = float((growth * excess).sum())
         a, c = self.envelope
@@ -151,29 +157,26 @@ def spectrum_of(density: FloatArray, grid: Grid, variance: float = 0.0, noise: f
     modes = modes / mass
     square = _frequency_square(grid, modes.shape)
     size = np.abs(modes)
-    measured, resolved = _noise_level(size, grid)
+    levels, resolved = _noise_levels(size, grid)
+    if noise is not None:
+        levels = np.full(size.shape, noise)
     # N numbers of one sign, each rounded, leave at least this much noise, correlated where N is small.
     terms = int((density > 1e-3 * density.max()).sum())
-    floor = 2.0**-52 / math.sqrt(max(terms, 1))
-    level = max(measured if noise is None else noise, floor)
-    radius = np.sqrt(square)
-    width = _shell_width(grid)
-    shell = (radius / width).astype(np.int64)
-    count = np.bincount(shell.ravel())
-    peak = np.zeros(count.size)
-    np.maximum.at(peak, shell.ravel(), size.ravel())
-    useful = math.sqrt(2 * math.log(1 / level) / variance) if variance > 0 else math.inf
-    last = _last_signal_shell(peak, count, level, useful / width)
-    impossible = _first_impossible_shell(peak[: last + 1], width, variance)
+    levels = np.maximum(levels, 2.0**-52 / math.sqrt(max(terms, 1)))
+    shells = _Shells.of(size, levels, square, grid)
+    last = shells.last_signal(variance)
+    impossible = shells.first_impossible(last, variance)
     if impossible is not None:
-        level = max(level, 0.5 * float(peak[impossible]))
-        useful = math.sqrt(2 * math.log(1 / level) / variance)
-        last = _last_signal_shell(peak[:impossible], count[:impossible], level, useful / width)
-    cutoff = min(width * (last + 1), useful)
-    kept = (radius <= cutoff) & (size > KEEP * level)
+        levels = np.maximum(levels, 0.5 * float(shells.peak[impossible]))
+        shells = _Shells.of(size, levels, square, grid)
+        last = shells.last_signal(variance, impossible)
+    cutoff = min(shells.width * (last + 1), shells.useful(variance))
+    kept = (square <= cutoff**2) & (size > KEEP * levels)
     kept.flat[0] = True
-    envelope = _envelope(peak, width, last, level)
-    return Spectrum(grid, modes, square, mass, level, cutoff, kept, resolved, impossible is None, envelope)
+    envelope = shells.envelope(last)
+    return Spectrum(
+        grid, modes, square, mass, shells.noise, levels, cutoff, kept, resolved, impossible is None, envelope
+    )
 
 
 def _transform(density: FloatArray) -> NDArray[np.complex128]:
@@ -183,25 +186,31 @@ def _transform(density: FloatArray) -> NDArray[np.complex128]:
     return np.asarray(fft.rfftn(density))
 
 
-def _noise_level(size: FloatArray, grid: Grid) -> tuple[float, bool]:
-    """rms level of the outer modes, raised to what the loudest line of them and the loudest one say; is it like noise?
+def _noise_levels(size: FloatArray, grid: Grid) -> tuple[FloatArray, bool]:
+    """rms noise of every mode, and whether the outer modes look like noise.
 
-    Rounding noise in several dimensions is louder near the axes of frequency space: a rounded coordinate x_i moves
-    ρ(x_i, y_j) alike for all j, so its noise reaches along ω_x as far as the band and along ω_y as far as ρ does. What
-    aliasing leaves is no noise at all: the loudest outer mode covers that.
+    The level of all outer modes is raised on every line of modes to what its own outer ones say, by their mean square
+    and by the loudest: what aliasing leaves is no noise at all, and the loudest covers it.
     """
     outer = np.zeros(size.shape, dtype=bool)
-    loudest_line = 0.0
+    squares = np.zeros(size.shape)
     for a, n in enumerate(grid.shape):
         index = np.arange(size.shape[a])
         end = np.minimum(index, n - index) > 0.375 * n
         outer |= end.reshape([-1 if b == a else 1 for b in range(grid.dim)])
-        loudest_line = max(loudest_line, float(np.mean(np.compress(end, size, axis=a) ** 2, axis=a).max()))
+        line = np.compress(end, size, axis=a) ** 2
+        np.maximum(squares, line.max(axis=a, keepdims=True) / _spread(line.shape[a]) ** 2, out=squares)
+        if grid.dim > 1:
+            np.maximum(squares, line.mean(axis=a, keepdims=True), out=squares)
     level = _rms_by_median(size[outer])
-    spread = math.sqrt(math.log(max(int(outer.sum()), 2)) + 1)
     loudest = float(size[outer].max())
-    resolved = loudest <= max(level * (spread + math.sqrt(EVIDENCE)), 2.0**-49)
-    return max(level, math.sqrt(loudest_line), loudest / spread), resolved
+    resolved = loudest <= max(level * (_spread(int(outer.sum())) + math.sqrt(EVIDENCE)), 2.0**-49)
+    return np.maximum(np.sqrt(squares), level), resolved
+
+
+def _spread(n: int) -> float:
+    """About the largest of n complex Gaussian modes of rms 1."""
+    return math.sqrt(math.log(max(n, 2)) + 1)
 
 
 def _rms_by_median(size: FloatArray) -> float:
@@ -209,43 +218,68 @@ def _rms_by_median(size: FloatArray) -> float:
     return math.sqrt(float(np.median(size**2)) / math.log(2))
 
 
-def _last_signal_shell(peak: FloatArray, count: NDArray[np.int64], level: float, useful: float) -> int:
-    """Last shell above the noise before a gap of noise-like shells."""
-    loud = peak > level * np.sqrt(np.log(np.maximum(count, 1)) + EVIDENCE)
-    last = 0
-    for i in np.flatnonzero(loud):
-        if i - last > max(4, 0.15 * last) or i > useful:
-            break
-        last = int(i)
-    return last
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shells:
+    """Shells of equal ‖ω‖: the number of modes, the largest one, and how far one stands out of its noise at most."""
 
+    width: float
+    noise: float
+    count: NDArray[np.int64]
+    peak: FloatArray
+    standing: FloatArray
 
-def _first_impossible_shell(peak: FloatArray, width: float, variance: float) -> int | None:
-    """First shell where |S| exp(εω²/2) > 1, which no law ν allows: noise that is not white, or ε beyond ε_c."""
-    if variance == 0:
-        return None
-    q = width * np.arange(peak.size)
-    with np.errstate(divide="ignore"):
-        beyond = np.flatnonzero(np.log(peak) + 0.5 * variance * q**2 > 0.02)
-    return int(beyond[0]) if beyond.size else None
+    @classmethod
+    def of(cls, size: FloatArray, levels: FloatArray, square: FloatArray, grid: Grid) -> _Shells:
+        width = _shell_width(grid)
+        shell = (np.sqrt(square) / width).astype(np.int64).ravel()
+        count = np.bincount(shell)
+        peak, standing = np.zeros(count.size), np.zeros(count.size)
+        np.maximum.at(peak, shell, size.ravel())
+        np.maximum.at(standing, shell, (size / levels).ravel())
+        return cls(width, math.sqrt(float(np.mean(levels**2))), count, peak, standing)
 
+    def useful(self, variance: float) -> float:
+        """Frequency beyond which undoing ``variance`` makes noise larger than any signal."""
+        return math.sqrt(2 * math.log(1 / self.noise) / variance) if variance > 0 else math.inf
 
-def _envelope(peak: FloatArray, width: float, last: int, level: float) -> tuple[float, float]:
-    """Fit log peak ≈ a − c q²/2 on the outer shells kept; c = inf where the band ends before the fit says so."""
-    loudest_beyond = peak[last + 1 :].max(initial=0.0)
-    peak = np.maximum.accumulate(peak[::-1])[::-1]  # bridges the dips of an oscillating modulus
-    for first in (last // 2, 0):
-        shells = np.arange(first, last + 1)
-        good = peak[shells] > 4 * level
-        if good.sum() >= 4:
-            q = width * (shells[good] + 0.5)
-            slope, offset = np.polyfit(-0.5 * q**2, np.log(peak[shells[good]]), 1)
-            beyond = min(last + 4, peak.size - 1)
-            expected = offset - 0.5 * slope * (width * (beyond + 0.5)) ** 2
-            if beyond > last and expected > math.log(BAND_EDGE * level) and loudest_beyond < BAND_EDGE * level:
-                return 0.0, math.inf
-            return float(offset), max(float(slope), 0.0)
-    return 0.0, 0.0
+    def last_signal(self, variance: float, end: int | None = None) -> int:
+        """Last shell (of those before ``end``) above the noise; the longer the gap before it, the further above."""
+        loud = self.standing / np.sqrt(np.log(np.maximum(self.count, 1)) + EVIDENCE)
+        last = 0
+        for i in np.flatnonzero(loud[:end] > 1):
+            gap, longest = i - last - 1, max(4, 0.15 * last)
+            if gap >= longest or i > self.useful(variance) / self.width:
+                break
+            if loud[i] > RECURRENCE ** (gap / longest):
+                last = int(i)
+        return last
+
+    def first_impossible(self, last: int, variance: float) -> int | None:
+        """First shell where |S| exp(εω²/2) > 1, which no law ν allows: noise that is not white, or ε beyond ε_c."""
+        if variance == 0:
+            return None
+        q = self.width * np.arange(last + 1)
+        with np.errstate(divide="ignore"):
+            beyond = np.flatnonzero(np.log(self.peak[: last + 1]) + 0.5 * variance * q**2 > 0.02)
+        return int(beyond[0]) if beyond.size else None
+
+    def envelope(self, last: int) -> tuple[float, float]:
+        """Fit log peak ≈ a − c q²/2 on the outer shells kept; c = inf where the band ends before the fit says so."""
+        loudest_beyond = self.peak[last + 1 :].max(initial=0.0)
+        peak = np.maximum.accumulate(self.peak[::-1])[::-1]  # bridges the dips of an oscillating modulus
+        for first in (last // 2, 0):
+            shells = np.arange(first, last + 1)
+            good = peak[shells] > 4 * self.noise
+            if good.sum() >= 4:
+                q = self.width * (shells[good] + 0.5)
+                slope, offset = np.polyfit(-0.5 * q**2, np.log(peak[shells[good]]), 1)
+                beyond = min(last + 4, peak.size - 1)
+                expected = offset - 0.5 * slope * (self.width * (beyond + 0.5)) ** 2
+                edge = BAND_EDGE * self.noise
+                if beyond > last and expected > math.log(edge) and loudest_beyond < edge:
+                    return 0.0, math.inf
+                return float(offset), max(float(slope), 0.0)
+        return 0.0, 0.0
 
 
 def _frequency_square(grid: Grid, shape: tuple[int, ...]) -> FloatArray:
