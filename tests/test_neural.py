@@ -178,7 +178,7 @@ def test_resume_is_the_uninterrupted_training(square, tmp_path):
     resumed = R2D2(**TINY, seed=2).fit(squares, **FIT, checkpoint=tmp_path, resume=True)
     assert np.array_equal(resumed.history.held_out, square.history.held_out)
     assert np.array_equal(resumed.history.training, square.history.training)
-    for a, b in zip(jax.tree.leaves(resumed._model), jax.tree.leaves(square._model)):
+    for a, b in zip(jax.tree.leaves(resumed._fit.model), jax.tree.leaves(square._fit.model)):
         assert np.array_equal(a, b)
     with pytest.raises(InvalidInput, match="seed"):
         R2D2(**TINY, seed=3).fit(squares, **FIT, checkpoint=tmp_path, resume=True)
@@ -201,7 +201,7 @@ def test_ctrl_c_at_any_moment_leaves_a_checkpoint_that_resumes_exactly(square, t
     assert interrupts > 1
     assert np.array_equal(resumed.history.held_out, square.history.held_out)
     assert np.array_equal(resumed.history.training, square.history.training)
-    for a, b in zip(jax.tree.leaves(resumed._model), jax.tree.leaves(square._model)):
+    for a, b in zip(jax.tree.leaves(resumed._fit.model), jax.tree.leaves(square._fit.model)):
         assert np.array_equal(a, b)
 
 

@@ -18,10 +18,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["gaussian_start", "mixture_start"]
+from heatrd.neural.data import Data
+
+__all__ = ["NODES", "gaussian_start", "mixture_start", "start_of"]
 
 FloatArray = NDArray[np.float64]
 
+PLAIN = ("elliptical", "negentropy")
+"""Entropies that leave the mixture at the Gaussian solution."""
+START_STREAM = 2**31 + 1
+VALIDATION_POINTS = 8192
 NODES = 9
 COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 RESTARTS, TRIAL_SWEEPS = 3, 15
@@ -142,3 +148,18 @@ def _log_joint(x: FloatArray, fit: Fit, epsilon: float) -> FloatArray:
 def _log_likelihood(x: FloatArray, fit: Fit, epsilon: float) -> FloatArray:
     """Log-density of the mixture at ``x`` (n, d), (n,)."""
     return np.asarray(np.logaddexp.reduce(_log_joint(x, fit, epsilon), axis=1))
+
+
+def start_of(
+    data: Data, span: tuple[float, float], *, entropy: str, components: int, seed: int
+) -> FloatArray:
+    """Return the table to begin with for ``data``, over the range ``span`` of ε in standard coordinates."""
+    eigenvalues, forward = data.coordinates.eigenvalues, data.coordinates.forward
+    if entropy in PLAIN:
+        return gaussian_start(eigenvalues)
+    check = forward(data.validation(VALIDATION_POINTS, seed))
+
+    def draw(n: int) -> FloatArray:
+        return forward(data.train(n, seed, START_STREAM))
+
+    return mixture_start(draw, check, eigenvalues, span, components, np.random.default_rng((seed, START_STREAM)))

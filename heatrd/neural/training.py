@@ -23,6 +23,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from numpy.typing import NDArray
 
+from heatrd.arguments import integer, number
+from heatrd.errors import InvalidInput
 from heatrd.neural.data import Data
 from heatrd.neural.losses import tec_loss
 from heatrd.neural.model import Model
@@ -30,7 +32,7 @@ from heatrd.neural.results import TrainingHistory
 from heatrd.neural.rollout import Grid
 from heatrd.neural.storage import read_arrays, write_arrays
 
-__all__ = ["Plan", "Task", "train"]
+__all__ = ["Plan", "Task", "plan_of", "train"]
 
 FloatArray = NDArray[np.float64]
 CHECKPOINT = "r2d2-checkpoint.npz"
@@ -63,6 +65,41 @@ class Plan:
     evaluate_every: int
     patience: int | None
     validation_batch: int = 512
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """What a checkpoint must agree on, beside the settings of the model."""
+        return {
+            "training_steps": self.steps, "batch": self.batch, "groups": self.groups,
+            "learning_rate": self.learning_rate, "evaluate_every": self.evaluate_every,
+        }
+
+
+def plan_of(
+    entropy: str, grid: Grid, epsilon_range: tuple[float, float], seed: int, *, steps: Any, batch: Any, groups: Any,
+    learning_rate: Any, evaluate_every: Any, patience: Any,
+) -> Plan:
+    """Check the arguments of a training.
+
+    Raises
+    ------
+    InvalidInput
+        One of them is of no use.
+    """
+    steps, groups, batch = integer(steps, "steps"), integer(groups, "groups"), integer(batch, "batch")
+    if batch < 4 * groups:
+        raise InvalidInput(f"batch={batch} leaves fewer than 4 points for each of {groups} groups; enlarge it")
+    return Plan(
+        task=Task(entropy, grid),
+        epsilon_range=epsilon_range,
+        seed=seed,
+        steps=steps,
+        learning_rate=number(learning_rate, "learning_rate", positive=True),
+        batch=batch,
+        groups=groups,
+        evaluate_every=max(1, steps // 25) if evaluate_every is None else integer(evaluate_every, "evaluate_every"),
+        patience=None if patience is None else integer(patience, "patience"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

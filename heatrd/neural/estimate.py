@@ -1,0 +1,135 @@
+"""One point of the curve from a fitted model: the paper's read-out, and apart from it the held-out bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from heatrd.arguments import integer, word
+from heatrd.neural.fitted import Fitted
+from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, polish, remove_known_moments
+from heatrd.neural.results import NeuralEstimate
+from heatrd.neural.rollout import Grid
+
+__all__ = ["HELD_OUT_POINTS", "PARTICLES_UP_TO_DIM", "Reading", "estimate", "read_key", "reading"]
+
+FloatArray = NDArray[np.float64]
+
+HELD_OUT_POINTS = 16384
+PARTICLES_UP_TO_DIM = 3
+POLISHING_SWEEPS = 25
+POLISHED = 256
+SELECTION_POINTS = 2048
+CHAIN_POINTS = 4096
+PAPER_POINTS = 2048
+PAPER_POINTS_WITHOUT_PARTICLES = 8192
+READOUT_STEPS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read out: arguments of `R2D2.rate_distortion`, checked."""
+
+    held_out: int
+    particles: int
+    importance: int
+    polishing: int
+    method: str
+    seed: int
+
+
+def reading(
+    dim: int, seed: int, *, held_out: Any, particles: Any, importance: Any, polishing: Any, method: Any
+) -> Reading:
+    """Check the arguments of a read-out in dimension ``dim``.
+
+    Raises
+    ------
+    InvalidInput
+        One of them is of no use.
+    """
+    if polishing is None:
+        polishing = POLISHING_SWEEPS if dim <= PARTICLES_UP_TO_DIM else 0
+    return Reading(
+        held_out=integer(held_out, "held_out", 2),
+        particles=integer(particles, "particles", 2),
+        importance=integer(importance, "importance", 1),
+        polishing=integer(polishing, "polishing", 0),
+        method=word(method, "method", ("auto", "law", "chain")),
+        seed=seed,
+    )
+
+
+def read_key(seed: int, stream: int) -> jax.Array:
+    """Key of one of the read-out's streams of noise."""
+    return jax.random.fold_in(jax.random.key(seed), 1_000_000 + stream)
+
+
+def estimate(
+    fitted: Fitted, held: FloatArray, eps: float, epsilon: float, how: Reading, exact_moments: bool
+) -> NeuralEstimate:
+    """Read out at ``eps``, in standard coordinates (``epsilon`` in source units), with the points ``held`` (n, d).
+
+    ``exact_moments``: mean and covariance of ``held`` are known exactly and serve as control variates.
+    """
+    coordinates, settings = fitted.coordinates, fitted.settings
+    pool = coordinates.forward(fitted.pool)
+    fine = Grid(max(settings.steps, READOUT_STEPS), settings.last)
+    n = PAPER_POINTS if settings.entropy == "last-step-mixture" else PAPER_POINTS_WITHOUT_PARTICLES
+    paper = paper_readout(
+        fitted.model, held[:n], pool[:n] if exact_moments else None, eps, entropy=settings.entropy,
+        key=read_key(how.seed, 1), grid=fine,
+    )
+    bound, chosen = _bound(fitted, held, pool, eps, how, exact_moments)
+    return NeuralEstimate(
+        epsilon=epsilon,
+        rate=paper.lagrangian - paper.distortion / (2 * eps),
+        distortion=paper.distortion * coordinates.scale**2,
+        lagrangian=paper.lagrangian,
+        energy=paper.energy,
+        terminal_entropy=paper.terminal + coordinates.dim * float(np.log(coordinates.scale)),
+        lagrangian_upper=float(bound.values.mean()),
+        lagrangian_upper_stderr=float(bound.values.std(ddof=1) / np.sqrt(bound.values.size)),
+        upper_method=chosen,
+        upper_distortion=bound.distortion * coordinates.scale**2,
+        held_out=bound.values.size,
+    )
+
+
+def _bound(
+    fitted: Fitted, held: FloatArray, pool: FloatArray, eps: float, how: Reading, exact_moments: bool
+) -> tuple[Bound, str]:
+    """The bound asked for; ``auto`` compares both on training points, so that the choice does not bias it."""
+    model, grid = fitted.model, fitted.settings.grid
+    half = max(1, len(pool) // 2)
+    fit = pool[half:][:SELECTION_POINTS] if len(pool) > 1 else pool
+    starts = np.resize(pool[:half], (how.particles, pool.shape[1]))
+
+    def law(z: FloatArray) -> Bound:
+        y = end_points(model, starts, eps, key=read_key(how.seed, 2), grid=grid)
+        refined = polish(y[:POLISHED], pool[:half], eps, how.polishing) if how.polishing else None
+        return law_bound(model, y, fit, z, eps, refined)
+
+    def chain(z: FloatArray, stream: int) -> Bound:
+        key = read_key(how.seed, stream)
+        return chain_bound(
+            model, z, eps, entropy=fitted.settings.entropy, importance=how.importance, key=key, grid=grid
+        )
+
+    trials = {}
+    if how.method in ("auto", "law"):
+        trials["law"] = law(fit).values
+    if how.method in ("auto", "chain"):
+        trials["chain"] = chain(fit, 3).values
+    method = min(trials, key=lambda name: float(trials[name].mean()))
+    held = held if method == "law" else held[:CHAIN_POINTS]
+    bound = law(held) if method == "law" else chain(held, 4)
+    if exact_moments:
+        eigenvalues = fitted.coordinates.eigenvalues
+        values = remove_known_moments(held, bound.values, fit, trials[method], eigenvalues)
+        bound = Bound(values, bound.distortion)
+    return bound, method
