@@ -18,6 +18,7 @@ from heatrd.sources import Source, Source1D
 
 __all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "resolvable", "solver_for"]
 
+_MOST_NODES = 6_000_000
 _FARTHEST = 1e12  # standard deviations
 _FINEST, _FINEST_OF_ATOMS = 1e-28, 1e-200  # of the variance
 
@@ -94,7 +95,11 @@ def discretise(source: Source, epsilon: float) -> DiscreteLaw:
     if isinstance(source, Source1D):
         _check_place(source)
         quadrature = LineQuadrature(source)
-        measure = quadrature.measure(resolvable(source, epsilon) / quadrature.scale / quadrature.scale)
+        eps = resolvable(source, epsilon) / quadrature.scale / quadrature.scale
+        if (count := quadrature.count(eps, 1.0)) > _MOST_NODES:
+            least = epsilon * (count / _MOST_NODES) ** 2
+            raise TooLarge(f"epsilon={epsilon:g} needs {count} nodes for {source!r}; use epsilon >= {least:.3g}", least)
+        measure = quadrature.measure(eps)
         return DiscreteLaw(
             (quadrature.shift + quadrature.scale * measure.x)[:, None], measure.mass / measure.mass.sum()
         )

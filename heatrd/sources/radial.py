@@ -151,6 +151,7 @@ class Sphere(RadialSource):
     def __init__(self, dim: int = 3, radius: float = 1.0, centre: ArrayLike | None = None) -> None:
         super().__init__(dim, centre)
         self.radius = _checks.positive(radius, "radius", self.name)
+        _checks.variance_of_scale(self.radius, self.name)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -266,6 +267,7 @@ class Ball(RadialSource):
     def __init__(self, dim: int = 3, radius: float = 1.0, centre: ArrayLike | None = None) -> None:
         super().__init__(dim, centre)
         self.radius = _checks.positive(radius, "radius", self.name)
+        _checks.variance_of_scale(self.radius, self.name)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

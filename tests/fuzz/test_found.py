@@ -50,6 +50,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve("uniform", rate=1.0, start=heatrd.as_law(np.zeros((1, 2)))),
         lambda: heatrd.as_source("isotropic-t", scale=1e-221),
         lambda: heatrd.as_source("isotropic-laplace", scale=1e-308),
+        lambda: heatrd.as_source("circle", radius=5e-324),
+        lambda: heatrd.blahut_arimoto(sources.Triangular(-2.0, 1.5, 3.5), 1e-17, points=[0.5]),
         lambda: grids.Grid.uniform("", 1.0, 10),
         lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
     ],

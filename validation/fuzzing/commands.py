@@ -146,6 +146,8 @@ def command_line(dice: Dice) -> list[str]:
         words += ["--steps", dice.choice(("0", "-1", "x"))]
     for _ in range(dice.choice((0, 0, 1, 1, 2, 4))):
         words += _option(dice, command)
+    if command == "curve" and "--rates" not in words and set(words) & (set(sources.source_names()) - set(NAMES)):
+        words += ["--rates", "0.3", "--tol", "1e-2"]  # a whole curve in the plane is too long for a case
     return dice.say("argv", words)
 
 
