@@ -25,10 +25,11 @@ from scipy import special
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.supremum import Scan, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import posterior_sum, posterior_tilt
+from heatrd.kernels.moments import moment_log_sum
+from heatrd.kernels.space import posterior_sum
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import SpaceNodes, space_nodes
-from heatrd.quadrature.tiles import LOG_HUGE, Field, Tiles, make_tiles, near_atoms, posterior, squared_distances
+from heatrd.quadrature.tiles import DROP, LOG_HUGE, Field, Tiles, make_tiles, near_atoms, posterior, squared_distances
 from heatrd.sources import Source
 
 __all__ = [
@@ -36,21 +37,48 @@ __all__ = [
     "NodalCheck",
     "SpaceProblem",
     "Supremum",
+    "Tilt",
     "best_dual",
     "capped_supremum",
     "certify_law",
     "check_nodes",
+    "objective",
     "space_problem",
 ]
 
 FloatArray = NDArray[np.float64]
-Tilt = tuple[FloatArray, FloatArray]  # a (m,), b (m, d): Z̃ = Σ_j w_j (1 + a_j + b_j·∇) k
-
 SPACING = {2: 0.3, 3: 0.42}  # of √ε: as fine as the default tolerance needs
 FINER = 0.85
 TAIL_MASS = {2: 1e-13, 3: 1e-9}
 TILT_FLOOR = 0.25  # a tilt may lower Z to this share, not to zero
-_POWER, _WIDTH, _PASSES = 4, 1.5, 6
+_POWER, _WIDTH, _PASSES = 4, 1.5, 5
+_CAPS = (1.0, 4.0)  # costs of the caps tried, in units of the accuracy
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tilt:
+    """A signed law Z̃ = Σ_j w_j u_j·f(x − y_j) k(x − y_j), f as in `heatrd.kernels.moments`, whose 1/Z̃ is a dual point.
+
+    Attributes
+    ----------
+    points : (m, d) array
+        Centres y_j, units of √ε.
+    log_weights : (m,) array
+    moments : (m, (d + 1)(d + 2)/2) array
+        u_j; (1, 0, …) is an atom.
+    """
+
+    points: FloatArray
+    log_weights: FloatArray
+    moments: FloatArray
+
+    def log_sum(self, tiles: Tiles) -> FloatArray:
+        """log Z̃ at the tiles' points; NaN where Z̃ ≤ 0."""
+        out = np.empty(tiles.size)
+        pointer, near = near_atoms(tiles, self.points, self.log_weights)
+        where = tiles.points, tiles.starts, self.points, self.log_weights, self.moments, pointer, near
+        moment_log_sum(*where, DROP, out)
+        return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -234,7 +262,6 @@ class Measured:
     ) -> None:
         self.all = [tiles] if finer is None else [tiles, finer]
         self.accuracy = accuracy
-        self.atoms, self.log_w = atoms, log_w
         self.log_z = [log_kernel_sum(t, atoms, log_w) for t in self.all]
         self.log_s = [np.zeros(t.size) for t in self.all]
 
@@ -247,13 +274,9 @@ class Measured:
         self.log_s = [s + patch.log(t) for s, t in zip(self.log_s, self.all)]
 
     def tilt(self, tilt: Tilt) -> None:
-        """Take the dual point 1/Z̃ in place of 1/Z."""
-        self.log_s = []
-        for t in self.all:
-            r = np.empty(t.size)
-            pointer, near = near_atoms(t, self.atoms, self.log_w)
-            posterior_tilt(t.points, t.starts, self.atoms, self.log_w, pointer, near, *tilt, r)
-            self.log_s.append(np.log(np.maximum(1 + r, TILT_FLOOR)))
+        """Take the dual point 1/Z̃ in place of 1/Z; fmax passes over NaN."""
+        floor = np.log(TILT_FLOOR)
+        self.log_s = [np.fmax(tilt.log_sum(t) - z, floor) for t, z in zip(self.all, self.log_z)]
 
     def cap(self, loss: float) -> None:
         """Keep α = 1/(Z s) below the level at which this costs ``loss``: far out c then falls off with μ."""
@@ -311,9 +334,18 @@ def check_nodes(
     return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima)
 
 
-def capped_supremum(tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float) -> Supremum:
+def objective(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
+    """F of a law under one quadrature."""
+    return -float(tiles.weights @ log_kernel_sum(tiles, atoms, np.log(weights / weights.sum())))
+
+
+def capped_supremum(
+    tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float, *, tilt: Tilt | None = None
+) -> Supremum:
     """Sup and maxima of c after the cheap part of the repair: a cap that costs ``loss``. What is left needs atoms."""
     measured = Measured(tiles, None, atoms, np.log(weights / weights.sum()), accuracy)
+    if tilt is not None:
+        measured.tilt(tilt)
     measured.cap(loss)
     return measured.supremum()
 
@@ -324,11 +356,13 @@ def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = No
     objective, difference = measured.integrals([-z for z in measured.log_z])
     first = current = measured.supremum(maxima=maxima)
     best = (first.log, first.log, 0.0, 0.0)  # total, its parts: log sup, loss, difference
-    for step in range(_PASSES if repair and first.log > accuracy else 0):
-        if step == 0:
-            if tilt is not None:
-                measured.tilt(tilt)
-            measured.cap(accuracy)
+    if repair and first.log > accuracy and tilt is not None:
+        measured.tilt(tilt)
+    plain = measured.log_s
+    for step in range(len(_CAPS) + _PASSES if repair and first.log > accuracy else 0):
+        if step < len(_CAPS):
+            measured.log_s = plain
+            measured.cap(_CAPS[step] * accuracy)
         else:
             patch = _patch(current.points, current.values, 0.25 * accuracy)
             if patch is None:

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOG_HUGE", "Field", "Tiles", "make_tiles", "near_atoms", "posterior", "squared_distances"]
+__all__ = ["DROP", "LOG_HUGE", "Field", "Tiles", "make_tiles", "near_atoms", "posterior", "squared_distances"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _LARGE = 4.0  # side of a grid, √ε, from which the fast Gauss transform pays
-_DROP = 38.0  # e^-38 = 3e-17: terms this much smaller than a sure one are left out
+DROP = 38.0  # e^-38 = 3e-17: terms this much smaller than a sure one are left out
 LOG_HUGE = 600.0
 
 
@@ -108,22 +108,25 @@ def _box_distances(low: FloatArray, high: FloatArray, points: FloatArray) -> tup
 
 
 def near_atoms(
-    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = _DROP
+    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = DROP
 ) -> tuple[IntArray, IntArray]:
     """Atoms that matter tile by tile, ``near[pointer[t]:pointer[t + 1]]`` in tile t, ascending.
 
     The others have posterior mass below exp(−drop) everywhere in the tile.
     """
     kept = []
-    for t in range(len(tiles)):
-        nearest, farthest = _box_distances(tiles.low[t], tiles.high[t], atoms)
-        sure = np.max(log_weights - 0.5 * farthest)
-        kept.append(np.flatnonzero(log_weights - 0.5 * nearest > sure - drop))
-    return np.concatenate([[0], np.cumsum([len(k) for k in kept])]), np.concatenate(kept)
+    batch = max(1, 500_000 // max(atoms.size, 1))
+    for first in range(0, len(tiles), batch):
+        low, high = tiles.low[first : first + batch, None], tiles.high[first : first + batch, None]
+        nearest, farthest = _box_distances(low, high, atoms)
+        sure = np.max(log_weights - 0.5 * farthest, axis=1, keepdims=True)
+        kept.append(log_weights - 0.5 * nearest > sure - drop)
+    keep = np.concatenate(kept)
+    return np.concatenate([[0], np.cumsum(keep.sum(axis=1))]), np.nonzero(keep)[1]
 
 
 def posterior(
-    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = _DROP
+    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = DROP
 ) -> Iterator[tuple[slice, IntArray, FloatArray, FloatArray]]:
     """Yield, tile by tile, ``(rows, near, P, log_z)``: P_ij = w_j k(x_i − y_j)/Z(x_i) and log Z(x_i).
 

@@ -28,6 +28,7 @@ from heatrd.certificate.space import (
     as_certificate,
     capped_supremum,
     check_nodes,
+    objective,
     space_problem,
 )
 from heatrd.certificate.supremum import degrees
@@ -36,6 +37,7 @@ from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import Field, Tiles, make_tiles, squared_distances
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
+from heatrd.reconstruction.space_moments import optimal_moments
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Source
 
@@ -51,6 +53,9 @@ _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
 _RADIUS = 1.3
+_APART = 0.1  # √ε: new atoms and centres of moments stand further apart
+_NEWTON_CYCLES = 2  # before the convex problem of moments is called
+_MOST_MOMENTS = 3000
 
 
 def reconstruct(
@@ -174,30 +179,72 @@ class _Exchange:
     def run(self, start: DiscreteLaw | None) -> Certificate:
         """Polish, look where c exceeds 1, insert, until the repaired dual proves the tolerance."""
         y, w = self._first_shape() if start is None else self._given(start)
-        tiles, settled = self.coarse, False
+        tiles, settled, worst = self.coarse, False, np.inf
         for cycle in range(_CYCLES):
-            y, w, residual = self._polished(tiles, y, w, settled)
+            convex = cycle >= _NEWTON_CYCLES and (1 + self.dim) * (2 + self.dim) // 2 * len(w) <= _MOST_MOMENTS
+            y, w, residual = self._polished(tiles, y, w, settled and not convex)
             fine = tiles is self.tiles
-            accuracy = self.accuracy if fine else (1e-6 if self.dim == 2 else 1e-3)
-            check = capped_supremum(tiles, y, w, accuracy, 0.1 * self.tol)
+            accuracy = self.accuracy if fine or convex else (1e-6 if self.dim == 2 else 1e-3)
+            tilt = None
+            if convex:
+                y, w, tilt = self._convex(
+                    tiles, y, w, max(0.3 * 0.75**cycle, 0.13), max(0.005 * self.tol, 1e-4 * worst)
+                )
+            check = capped_supremum(tiles, y, w, accuracy, 0.1 * self.tol, tilt=tilt)
             matter = np.log1p(check.excess) * self.mass_around(check.maxima)
             worst = float(matter.max(initial=0.0))
             _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
             if not fine:
-                if worst < 1e-4 or cycle > 12:
+                if worst < 30 * self.tol or cycle > 12:
                     tiles = self.tiles
             elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
-                if self._judge(y, w) or time.thread_time() > self.deadline:
+                if self._judge(y, w, tilt) or time.thread_time() > self.deadline:
                     break
             take = matter > max(1e-2 * worst, 0.02 * self.tol)
             if take.any():
-                take &= squared_distances(check.maxima, y).min(axis=1) > 0.12**2
+                take &= squared_distances(check.maxima, y).min(axis=1) > _APART**2
             order = np.argsort(-matter * take)[: min(int(take.sum()), _MOST_ATOMS - len(y))]
             new = check.maxima[order]
             settled = len(order) <= 2 or (fine and worst <= 100 * self.tol)
             if len(new):
                 y, w = self._insert(tiles, y, w, new, 0.02 * self.tol)
         return self._best(y, w)
+
+    def _convex(
+        self, tiles: Tiles, y: FloatArray, w: FloatArray, radius: float, tol: float
+    ) -> tuple[FloatArray, FloatArray, Tilt]:
+        """The dual point of the convex problem around these atoms, and the better of both laws."""
+        centres, weights = _merge(y, w, _APART)
+        t0 = time.monotonic()
+        found = optimal_moments(
+            tiles,
+            centres,
+            weights,
+            self.mass_at(centres),
+            np.full(len(centres), radius),
+            curvature=self.coarse,
+            tol=tol,
+        )
+        points, masses = found.law()
+        tilt = found.dual()
+        given, other, ideal = (
+            objective(tiles, y, w),
+            objective(tiles, points, masses),
+            -float(tiles.weights @ tilt.log_sum(tiles)),
+        )
+        _log.debug(
+            "   moments: %d blocks, tau %.1e %d it %.2fs, F(atoms) - D %.1e, F - D %.1e with %d atoms",
+            len(centres),
+            found.complementarity,
+            found.iterations,
+            time.monotonic() - t0,
+            given - ideal,
+            other - ideal,
+            len(masses),
+        )
+        if given - ideal > max(0.1 * self.tol, 2 * (other - ideal)) and len(masses) <= _MOST_ATOMS:
+            y, w = points, masses / masses.sum()
+        return y, w, tilt
 
     def _given(self, start: DiscreteLaw) -> tuple[FloatArray, FloatArray]:
         keep = start.weights > 1e-9
@@ -214,16 +261,16 @@ class _Exchange:
             iterations=25 if settled else 18,
             shift=1e-7 if settled else 1e-4,
         )
-        return *_merge(result.points, result.weights, 0.05), result.residual
+        return *_merge(result.points, result.weights, 0.02), result.residual
 
-    def _judge(self, y: FloatArray, w: FloatArray) -> bool:
-        """Repair the dual; keep the best law; whether to stop."""
+    def _judge(self, y: FloatArray, w: FloatArray, given: Tilt | None) -> bool:
+        """Repair the dual, from the one given or from Newton's tilts; keep the best law; whether to stop."""
         if self.judged is not None and np.array_equal(y, self.judged):
             return True
         self.judged = y
         before = np.inf if self.best is None else self.best[0].gap
-        for damping in (1e-6, 1e-9):
-            tilt = dual_tilt(self.tiles, y, w, damping)
+        for damping in (0.0,) if given is not None else (1e-6, 1e-9):
+            tilt = dual_tilt(self.tiles, y, w, damping) if given is None else given
             check = check_nodes(self.tiles, y, w, self.accuracy, tilt=tilt, maxima=False)
             _log.debug(
                 "   repaired: damping=%.0e gap=%.2e sup=%.2e loss=%.1e",
@@ -240,7 +287,7 @@ class _Exchange:
         gap = self.best[0].gap
         self.stale = 0 if gap < 0.5 * before else self.stale + 1
         floor = 0.2 * self.problem.nodes.tail_energy / self.problem.epsilon  # what the tails cost anyway
-        return gap <= max(0.5 * self.tol, floor) or self.stale > 8
+        return gap <= max(0.75 * self.tol, floor) or self.stale > 8
 
     def _best(self, y: FloatArray, w: FloatArray) -> Certificate:
         """The certificate of the best law, with both quadratures."""

@@ -22,14 +22,13 @@ from scipy.linalg import cho_factor, cho_solve
 
 from heatrd.certificate.space import TILT_FLOOR, Tilt
 from heatrd.kernels.space import posterior_gram, posterior_moments, posterior_tilt
-from heatrd.quadrature.tiles import Tiles, near_atoms
+from heatrd.quadrature.tiles import DROP, Tiles, near_atoms
 from heatrd.reconstruction.space_interior import mirrored
 
 __all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
 
 FloatArray = NDArray[np.float64]
 
-_DROP = 38.0  # terms below a relative 3e-17 are left out
 _DROP_SHARP = 26.0  # in the Hessian below 5e-12
 _DROP_ROUGH = 16.0  # and in a rough one below 1e-7
 _SPECTRAL = 330  # unknowns up to which a saddle is looked for
@@ -71,9 +70,7 @@ def tile_state(
     log_w = np.log(weights)
     c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
     pointer, near = near_atoms(tiles, points, log_w)
-    posterior_moments(
-        tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, _DROP, log_z, c, gradient
-    )
+    posterior_moments(tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, DROP, log_z, c, gradient)
     objective = float(weights.sum()) - float(tiles.weights @ log_z)
     hessian = blocks = None
     if second:
@@ -118,7 +115,7 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
     for _ in range(steps):
         tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
         c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
-        posterior_moments(where[0], tilted, *where[2:], _DROP, log_z, c, gradient)
+        posterior_moments(where[0], tilted, *where[2:], DROP, log_z, c, gradient)
         gram, second = np.zeros((m * (1 + d),) * 2), np.zeros((m, d, d))
         posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP_SHARP, 1 + d, gram, second)
         gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
@@ -131,7 +128,9 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
         step = step.reshape(m, 1 + d) / root[:, None]
         a, b = a + step[:, 0], b + step[:, 1:]
         posterior_tilt(where[0], *where[2:], a, b, r)
-    return a, b
+    moments = np.zeros((m, (1 + d) * (2 + d) // 2))
+    moments[:, 0], moments[:, 1 : 1 + d] = 1 + a, b
+    return Tilt(points, log_w - np.log(weights.sum()), moments)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
