@@ -8,6 +8,7 @@ from scipy import stats
 
 import heatrd
 from heatrd.errors import InvalidInput
+from heatrd.reconstruction.line import LineProblem
 from heatrd.testing import check_solution
 
 # -- exact facts ------------------------------------------------------------------------------------
@@ -276,3 +277,25 @@ def test_repr_and_derived_numbers():
     assert "regime='atomic'" in repr(solution)
     assert solution.bits == pytest.approx(solution.rate / math.log(2))
     assert solution.seconds > 0 and solution.evaluations == 1
+
+
+def test_samples_far_apart_are_their_own_atoms():
+    """At √ε far below their distances ν = μ: R is the entropy log n, and D is the closed form of two points."""
+    rng = np.random.default_rng(3)
+    points = np.concatenate([rng.standard_t(3, size=400), [50.0, 50.0 + 5e-5]])
+    solution = heatrd.solve(heatrd.from_samples(points), epsilon=1e-11)
+    assert solution.gap <= 1e-9
+    assert solution.rate == pytest.approx(math.log(points.size), abs=1e-6)
+    assert np.isin(points.round(9), solution.reconstruction.points[:, 0].round(9)).mean() > 0.99
+
+
+def test_an_excess_in_a_few_places_of_a_long_range_is_repaired_there():
+    """Clusters a million √ε apart: what one of them lacks costs its mass, not all of it."""
+    points = np.concatenate([np.arange(200.0), [50.0 + 6e-5]])
+    solution = heatrd.solve(heatrd.from_samples(points), epsilon=1e-10)
+    shifted = solution.reconstruction.points[:, 0].copy()
+    shifted[0] += 3e-6
+    law = heatrd.DiscreteLaw(shifted[:, None], solution.reconstruction.weights)
+    judged = LineProblem(heatrd.from_samples(points)).certify(law, 1e-10)
+    assert judged.log_sup > 1e-3
+    assert judged.gap < 0.1 * judged.log_sup

@@ -29,7 +29,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d
 from scipy.special import ndtr
 
 from heatrd.kernels import line as kernels
@@ -52,6 +51,7 @@ _REACH = 12.0
 _EDGE = 10.0  # beyond a cut by this many √ε c is what the tail adds
 _FAR = 12.0  # and before it by this many, the tail adds nothing
 _FAR_ABOVE, _COMPLETIONS = 0.05, 3  # log c from which on the law is completed, so many times
+_AROUND = 4  # a majorant covers an excess within so many √ε
 _CELL = 1.0  # width of a cell of the certificate function, in units of √ε
 
 
@@ -373,22 +373,16 @@ def _repaired_loss(
 def _majorant(x: FloatArray, function: CertificateFunction, epsilon: float) -> FloatArray:
     """A smooth function that exceeds the local excess (c − 1)₊ within a few √ε."""
     root = math.sqrt(epsilon)
-    excess = np.maximum(function.bound * math.exp(function.log_offset) - 1.0, 0.0)
-    knots = np.arange(math.floor((x[0] - 8 * root) / root), math.ceil((x[-1] + 8 * root) / root) + 1)
-    if knots.size > 20 * x.size + 1000:
-        return np.full_like(x, excess.max())
-    height = np.zeros(knots.size)
-    np.maximum.at(
-        height, np.clip(np.round(function.centre / root).astype(np.int64) - int(knots[0]), 0, knots.size - 1), excess
-    )
-    height = maximum_filter1d(height, 9)
-    keep = height > 0
-    if not keep.any():
+    excess = function.bound * math.exp(function.log_offset) - 1.0
+    high = excess > 0
+    if not high.any():
         return np.zeros_like(x)
+    at = np.round(function.centre[high] / root).astype(np.int64)[:, None] + np.arange(-_AROUND, _AROUND + 1)
+    knots, place = np.unique(at.ravel(), return_inverse=True)
+    height = np.zeros(knots.size)
+    np.maximum.at(height, place, np.repeat(excess[high], at.shape[1]))
     value = np.empty((x.size, 1))
-    kernels.moments_at(
-        x, knots[keep] * root, np.log(1.02 * height[keep] / math.sqrt(2 * math.pi)), root, 9.0, 0.0, value
-    )
+    kernels.moments_at(x, knots * root, np.log(1.02 * height / math.sqrt(2 * math.pi)), root, 9.0, 0.0, value)
     return value[:, 0]
 
 

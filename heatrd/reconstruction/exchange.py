@@ -14,7 +14,7 @@ It ends when the certified gap is within tolerance: nothing else is trusted.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from heatrd.certificate.line import Beyond, LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels.line import moments_at
 from heatrd.quadrature.line_measure import LineMeasure
-from heatrd.reconstruction.interior_point import Nodes, join, lattice, solve_nodes
+from heatrd.reconstruction.interior_point import Nodes, join, solve_nodes
 from heatrd.reconstruction.polish import polish
 
 __all__ = ["LineLaw", "solve_line"]
@@ -38,6 +38,7 @@ _NEAR = 24.0  # near, in √ε; the way is as long again
 _ROUNDS = 24
 _SIMPLIFIED = 400  # laws larger than this are returned as they were found
 _PATIENCE = 5
+_APART = 10.0  # source nodes farther apart than this (in √ε) are solved side by side
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
 _ATOM = 1.05  # a group no wider than this may be one atom ...
 _SHARP = 1e-6  # ... if −ε c″ at its centre exceeds this
@@ -99,7 +100,7 @@ def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray
     low, high = float(measure.x[0]), float(measure.x[-1])
     left, right = measure.settled
     if not (left or right):
-        return lattice(low, high, epsilon, spacing)
+        return _over_clusters(measure.x, epsilon, spacing)
     y = measure.flanks.y
     below, above = y[y < 0.5 * (low + high)], y[y >= 0.5 * (low + high)]
     middle = 0.5 * (below[-1] + above[0]) if left and right else (high if left else low)
@@ -113,6 +114,21 @@ def _lattice(measure: LineMeasure, epsilon: float, spacing: float) -> FloatArray
     points = np.unique(np.concatenate(parts))
     close = np.flatnonzero(np.diff(points) < 0.1 * spacing * root)
     return np.delete(points, close)
+
+
+def _over_clusters(x: FloatArray, epsilon: float, spacing: float) -> FloatArray:
+    """A lattice over each cluster of source nodes.
+
+    Clusters more than 10√ε apart (exp(−50) from one to the other) are solved side by side, each by a law on its own
+    hull: atoms of μ that stand alone are atoms of ν.
+    """
+    gaps = np.flatnonzero(np.diff(x) > _APART * math.sqrt(epsilon))
+    first, last = x[np.concatenate([[0], gaps + 1])], x[np.concatenate([gaps, [x.size - 1]])]
+    step = spacing * math.sqrt(epsilon)
+    count = np.where(last > first, np.ceil((last - first) / step), 0).astype(np.int64) + 1
+    index = np.repeat(np.arange(count.size), count)
+    within = np.arange(index.size) - np.repeat(np.cumsum(count) - count, count)
+    return np.asarray(0.5 * (first + last)[index] + step * (within - 0.5 * (count[index] - 1)))
 
 
 def _carried_on(rough: FloatArray, start: float, stop: float, step: float, spacing: float, root: float) -> FloatArray:
@@ -204,8 +220,12 @@ def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack
     """Merge groups of nodes into atoms, polish weights and positions around them, and bound."""
     merged = regroup(measure, nodes, epsilon)
     slack = float(np.clip(slack, 1e-9, 1e-3))
-    for a, b in _stretches(merged.y[merged.free], _MARGIN * math.sqrt(epsilon)):
+    merged, alone = _alone(measure, merged, epsilon)
+    untouched = np.ones(merged.y.size, bool)
+    parts = []
+    for a, b in _stretches(merged.y[merged.free & ~alone], _MARGIN * math.sqrt(epsilon)):
         stretch = _Stretch.cut(measure, merged, epsilon, a, b)
+        untouched[stretch.inner] = False
         solved = polish(
             stretch.x,
             stretch.mass,
@@ -216,8 +236,26 @@ def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack
             residual=1e-3 * tol,
             slack_start=slack,
         )
-        merged = join(merged.take(~stretch.inner), solved)
-    return with_tails(measure, merged, epsilon, tol, rounds)
+        parts.append(solved)
+    return with_tails(measure, join(merged.take(untouched), *parts), epsilon, tol, rounds)
+
+
+def _alone(measure: LineMeasure, nodes: Nodes, epsilon: float) -> tuple[Nodes, BoolArray]:
+    """Atoms of μ that stand alone, each with one node: that node is put there with its mass, and needs no more."""
+    alone = np.zeros(nodes.y.size, bool)
+    far = np.diff(measure.x, prepend=-np.inf, append=np.inf) > _APART * math.sqrt(epsilon)
+    place = np.flatnonzero(far[1:] & far[:-1])
+    if not place.size:
+        return nodes, alone
+    x = measure.x[place]
+    at = np.searchsorted(nodes.y, x)
+    single = (at < nodes.y.size) & (np.searchsorted(nodes.y, x, side="right") - at == 1)
+    reach = 0.5 * _APART * math.sqrt(epsilon)
+    single &= np.searchsorted(nodes.y, x + reach) - np.searchsorted(nodes.y, x - reach) == 1
+    at, place = at[single], place[single]
+    nu = nodes.nu.copy()
+    nu[at], alone[at] = measure.mass[place], True
+    return replace(nodes, nu=nu), alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -226,17 +264,18 @@ class _Stretch:
 
     x: FloatArray
     mass: FloatArray
-    inner: BoolArray
+    inner: slice
     background: FloatArray | None
 
     @classmethod
     def cut(cls, measure: LineMeasure, nodes: Nodes, epsilon: float, a: float, b: float) -> _Stretch:
-        inner = (nodes.y >= a) & (nodes.y <= b)
         reach = 8 * math.sqrt(epsilon)
         rows = slice(*np.searchsorted(measure.x, [a - reach, b + reach]))
         x = measure.x[rows]
-        near = nodes.take(~inner & (nodes.y >= a - 2 * reach) & (nodes.y <= b + 2 * reach))
-        return cls(x, measure.mass[rows], inner, _background(measure, x, epsilon, near))
+        first, left = np.searchsorted(nodes.y, [a - 2 * reach, a])
+        right, last = np.searchsorted(nodes.y, [b, b + 2 * reach], side="right")
+        near = nodes.take(np.r_[first:left, right:last])
+        return cls(x, measure.mass[rows], slice(left, right), _background(measure, x, epsilon, near))
 
 
 def _background(measure: LineMeasure, x: FloatArray, epsilon: float, near: Nodes | None = None) -> FloatArray | None:
@@ -360,4 +399,4 @@ def _solve_stretch(
         beyond=Beyond.where_settled(measure, epsilon, tol),
         total=float(nodes.nu[stretch.inner].sum()),
     )
-    return join(nodes.take(~stretch.inner), solved)
+    return join(nodes.take(slice(None, stretch.inner.start)), solved, nodes.take(slice(stretch.inner.stop, None)))

@@ -57,7 +57,7 @@ class Nodes:
     residual: float = math.inf
     iterations: int = 0
 
-    def take(self, index: NDArray[np.int64] | BoolArray) -> Nodes:
+    def take(self, index: NDArray[np.int64] | BoolArray | slice) -> Nodes:
         """Return some of the nodes."""
         return Nodes(self.y[index], self.nu[index], self.envelope[index], self.slack[index], self.free[index])
 
