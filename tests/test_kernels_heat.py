@@ -52,7 +52,7 @@ def test_tridiagonal_solve_equals_dense_solve():
 
 
 @pytest.mark.parametrize("boundary", ["reflecting", "periodic"])
-@pytest.mark.parametrize("shape", [(23,), (11, 8), (7, 6, 5), (9, 1), (5, 1, 1), (5, 2, 3)])
+@pytest.mark.parametrize("shape", [(23,), (11, 8), (9, 523), (7, 6, 5), (5, 6, 99), (9, 1), (5, 1, 1), (5, 2, 3)])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_blocked_steps_equal_dense_steps(boundary, shape, threads):
     rho, numbers = random(*shape), (0.11, 0.07, 0.05)[: len(shape)]

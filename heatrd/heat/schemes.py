@@ -23,6 +23,7 @@ import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -229,13 +230,15 @@ def advance_blocked(
     block : int
         Steps per pass (temporal blocking); 1 reads and writes every cell at each step.
     threads : int
-        Slabs along the first axis (tiles along the second in three dimensions), each advanced in a thread.
+        Slabs along the first axis of planes, tiles along the second in space, each advanced in a thread.
 
     Returns
     -------
     array of the shape of ``rho``
     """
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
+        if rho.ndim == 1:
+            return _advance_lines(rho, numbers, steps, boundary, block)
         if rho.ndim == 3:
             return _advance_tiles(rho, numbers, steps, boundary, block, threads, pool)
         return _advance_slabs(rho, numbers, steps, boundary, block, threads, pool)
@@ -250,20 +253,64 @@ def _advance_slabs(
     threads: int,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
-    """Lines and planes, in place: slabs along the first axis with ghosts copied beforehand."""
+    """Planes, in place: slabs along the first axis, their fields moved back and forth by a block of rows."""
     slabs = _slabs(rho, min(threads, max(1, rho.shape[0] // max(block, 1))))
-    shortest = min(len(s) for s in slabs)
-    kernel = kernels.advance_1d if rho.ndim == 1 else kernels.advance_2d
+    most = max(1, min(block, steps, min(len(s) for s in slabs)))
     phase = _phase(rho)
-    walls = () if rho.ndim == 1 else (boundary == "periodic", LINE - phase)
+    fields = [_MovingField(slab, _scratch((3 * most, rho.shape[1]), phase)) for slab in slabs]
+    done, start = 0, 0
+    while done < steps:
+        k = min(most, steps - done)
+        forward = start - k >= -most
+        _fill_ghosts(fields, start, k, boundary)
+        jobs = [(f.rows, f.side, start, k, forward, *numbers, boundary == "periodic", LINE - phase) for f in fields]
+        _in_threads(pool, kernels.advance_2d, jobs)
+        done, start = done + k, start - k if forward else start + k
+    for field in fields:
+        field.bring_home(start)
+    return rho
+
+
+@dataclass(frozen=True, slots=True)
+class _MovingField:
+    """Rows of a plane that may begin a few positions before their array; see `kernels.advance_2d`."""
+
+    rows: FloatArray
+    side: FloatArray
+
+    def __getitem__(self, position: int) -> FloatArray:
+        n, before = len(self.rows), 2 * (len(self.side) // 3)
+        if 0 <= position < n:
+            return np.asarray(self.rows[position])
+        return np.asarray(self.side[before + position - (n if position >= n else 0)])
+
+    def bring_home(self, start: int) -> None:
+        """Move the field from ``start`` ≤ 0 to position 0."""
+        if start < 0:
+            kernels.shift_rows(self.rows, -start)
+            self.rows[:-start] = self.side[2 * (len(self.side) // 3) + start :][:-start]
+
+
+def _fill_ghosts(fields: list[_MovingField], start: int, k: int, boundary: str) -> None:
+    """Copy the k rows on either side of each field from its neighbours, or from where the boundary says."""
+    owners = [(field, start + i) for field in fields for i in range(len(field.rows))]
+    index = ghost_index(len(owners), k, boundary)
+    first = 0
+    for field in fields:
+        n = len(field.rows)
+        for i in (*range(-k, 0), *range(n, n + k)):
+            owner, position = owners[index[first + i + k]]
+            field[start + i][:] = owner[position]
+        first += n
+
+
+def _advance_lines(rho: FloatArray, numbers: tuple[float, ...], steps: int, boundary: str, block: int) -> FloatArray:
+    """A line, in place, with ghosts copied beforehand."""
     done = 0
     while done < steps:
-        k = min(block, steps - done, shortest)
-        jobs = [
-            (slab, *ghosts, _scratch((k, 3, *rho.shape[1:]), phase), *numbers, *walls)
-            for slab, ghosts in zip(slabs, _slab_ghosts(rho, slabs, k, boundary))
-        ]
-        _in_threads(pool, kernel, jobs)
+        k = min(block, steps - done, rho.size)
+        index = ghost_index(rho.size, k, boundary)
+        kernels.advance_1d(rho, rho[index[:k]], rho[index[-k:]], np.empty((k, 3)), *numbers)
         done += k
     return rho
 
@@ -283,18 +330,6 @@ def _scratch(shape: tuple[int, ...], phase: int = 0) -> FloatArray:
 def _slabs(rho: FloatArray, count: int) -> list[FloatArray]:
     edges = np.linspace(0, rho.shape[0], count + 1).astype(int)
     return [rho[a:b] for a, b in itertools.pairwise(edges)]
-
-
-def _slab_ghosts(
-    rho: FloatArray, slabs: list[FloatArray], k: int, boundary: str
-) -> list[tuple[FloatArray, FloatArray]]:
-    out, start = [], 0
-    index = ghost_index(rho.shape[0], k, boundary)
-    for slab in slabs:
-        end = start + len(slab)
-        out.append((rho[index[start : start + k]], rho[index[end + k : end + 2 * k]]))
-        start = end
-    return out
 
 
 def _advance_tiles(

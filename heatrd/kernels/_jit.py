@@ -12,9 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba.core import event
+from llvmlite import ir
+from numba.core import event, types
+from numba.extending import intrinsic
 
-__all__ = ["jit"]
+__all__ = ["jit", "prefetch"]
 
 
 class _ForgivingCache:
@@ -69,5 +71,27 @@ def jit(function: Callable[..., Any]) -> Any:
         dispatcher._cache = _ForgivingCache(dispatcher._cache)
     return dispatcher
 
+
+@intrinsic
+def _prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        reading, second_cache, of_data = word(0), word(2), word(1)
+        where = builder.bitcast(builder.gep(data, [values[1]]), byte)
+        builder.call(call, [where, reading, second_cache, of_data])
+        return context.get_dummy_value()
+
+    return types.void(array, index), generate
+
+
+def _nothing(array: Any, index: Any) -> None:
+    """Stand in for `prefetch` where kernels run as Python."""
+
+
+#: Ask for the cache line of ``array[index]`` (contiguous), to be brought into the second cache meanwhile.
+prefetch: Any = _nothing if vars(numba.config)["DISABLE_JIT"] else _prefetch
 
 event.register("numba:compile", _Announcer())
