@@ -144,6 +144,8 @@ def sphere_rate(dim: int, distortion: ArrayLike, radius: float = 1.0) -> Any:
         raise InvalidInput(f"dim={n}; need <= {_MOST_DIMENSIONS}")
     radius = arguments.number(radius, "radius", positive=True)
     level = _distortions(distortion) / radius / radius
+    if not (level > 0).all():
+        raise InvalidInput(f"distortion={arguments.short(distortion)} is too small a part of radius²={radius:g}²")
     return _like(np.vectorize(_sphere_rate_at, otypes=[float])(n, level), distortion)
 
 

@@ -243,7 +243,8 @@ class SchrodingerBridge:
 
     def _ratio_flow(self, source: Source, terminal: Flow, nodes: AtomFlow) -> Flow:
         def log_ratio(x: FloatArray) -> FloatArray:
-            return source.log_density(x) - terminal.log_and_score(self.epsilon, x)[0]
+            with np.errstate(invalid="ignore"):  # far out both are −∞: lost, and left to the nodes
+                return source.log_density(x) - terminal.log_and_score(self.epsilon, x)[0]
 
         if isinstance(source, Source1D):
             continuous = DensityFlow(

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.line import Beyond
+from heatrd.errors import TooLarge
 from heatrd.kernels import line as kernels
 
 __all__ = ["Nodes", "lattice", "longest_step", "solve_nodes"]
@@ -29,6 +30,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _REACH = 7.5
+_MOST_NODES = 100_000_000
 _FAILED = 1e-6  # a residual above this sends the problem to the primal path
 
 
@@ -76,6 +78,8 @@ def lattice(low: float, high: float, epsilon: float, spacing: float = 0.5) -> Fl
     """Points of ``spacing``·√ε over an interval."""
     step = spacing * math.sqrt(epsilon)
     m = int(math.ceil((high - low) / step)) + 1
+    if m > _MOST_NODES:
+        raise TooLarge(f"a lattice of {m} points is more than {_MOST_NODES}; use a larger epsilon", _MOST_NODES)
     return np.asarray(0.5 * (low + high) + step * (np.arange(m) - 0.5 * (m - 1)))
 
 

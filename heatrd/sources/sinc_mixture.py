@@ -40,6 +40,7 @@ from heatrd.sources.gaussian import clip_epsilon
 
 __all__ = ["SincMixture"]
 
+_FARTHEST = 1e12  # widths between means
 _TERMS = 30  # of the series in 1/u
 _PIECES = (Polynomial([2 / 3, 0, -1, 1 / 2]), Polynomial([4 / 3, -2, 1, -1 / 6]))  # β on [0, 1] and [1, 2]
 
@@ -80,6 +81,8 @@ class SincMixture(Source1D):
         self.weights, self.means, self.widths = w, m, np.broadcast_to(a, m.shape).copy()
         self._unit = float(self.widths.min())
         _checks.variance_of_scale(self._unit, self.name)
+        if not np.ptp(m) / self._unit < _FARTHEST:
+            raise InvalidInput(f"sinc-mixture: means {np.ptp(m) / self._unit:.2g} widths apart; need < {_FARTHEST:g}")
         self.sharpened = _checks.finite(sharpened, "sharpened", self.name)
         if self.sharpened and not 0 <= self.sharpened <= self._whole_critical * (1 + 1e-13):
             raise InvalidInput(f"sinc-mixture: sharpened={self.sharpened:g} must lie in [0, {self._whole_critical:g}]")

@@ -51,6 +51,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.as_source("isotropic-t", scale=1e-221),
         lambda: heatrd.as_source("isotropic-laplace", scale=1e-308),
         lambda: heatrd.as_source("circle", radius=5e-324),
+        lambda: heatrd.as_source("sinc-mixture", means=[-2e139, 2e139], widths=4e-91, sharpened=-6e88),
+        lambda: closed_forms.sphere_rate(1000, 1.8e-80, 1e308),
         lambda: heatrd.blahut_arimoto(sources.Triangular(-2.0, 1.5, 3.5), 1e-17, points=[0.5]),
         lambda: grids.Grid.uniform("", 1.0, 10),
         lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
@@ -118,6 +120,19 @@ def test_bridges_where_the_reach_of_an_atom_is_rounding():
     assert bridge.density(0.5, [-6.7e64])[0] > 0
     tiny = heatrd.solve(sources.Uniform(0.0, 1e149), epsilon=5e298 / 24).bridge
     assert tiny.backward_control(1.6e-288, [3e148]).tolist() == [-math.inf]
+
+
+def test_a_score_at_the_end_of_the_numbers():
+    source = sources.Gaussian([0.0, 5.5e-80], 1e-159 * np.array([[4.4, -2.8], [-2.8, 12.9]]))
+    bridge = heatrd.solve(source, epsilon=1.36e-158).bridge
+    assert not np.isnan(bridge.score(1e-150, [[-7.9e-80, 1e308]])).any()
+
+
+def test_lattices_are_counted_before_they_are_made():
+    from heatrd.reconstruction.interior_point import lattice
+
+    with pytest.raises(TooLarge):
+        lattice(0.0, 1.0, 1e-22)
 
 
 def test_sampled_curves_of_large_scales():
