@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from heatrd import arguments
 from heatrd.errors import InvalidInput, TooLarge
 
-__all__ = ["Grid", "as_grid", "available_memory", "box_of", "check_memory", "ghost_index"]
+__all__ = ["Grid", "TensorProduct", "as_grid", "available_memory", "box_of", "check_memory", "ghost_index"]
 
 FloatArray = NDArray[np.float64]
 BOUNDARIES = ("free", "reflecting", "periodic")
@@ -28,7 +28,26 @@ _UNIFORM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Grid:
+class TensorProduct:
+    """All combinations of the coordinates in ``axes``, a tuple of (n_a,) arrays."""
+
+    axes: tuple[FloatArray, ...]
+
+    @property
+    def dim(self) -> int:
+        return len(self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(x.size for x in self.axes)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid(TensorProduct):
     """A tensor product of cell centres.
 
     Attributes
@@ -36,8 +55,6 @@ class Grid:
     axes : tuple of (n_a,) arrays
         Strictly increasing cell centres along each axis, in the source's units.
     """
-
-    axes: tuple[FloatArray, ...]
 
     @classmethod
     def uniform(cls, low: ArrayLike, high: ArrayLike, shape: int | Sequence[int]) -> Grid:
@@ -55,18 +72,6 @@ class Grid:
             raise InvalidInput(f"grid: need at least 2 cells per axis; got shape={arguments.short(shape)}")
         check_memory([int(n) for n in counts], 1, "a grid")
         return as_grid([_centres(a, b, int(n)) for a, b, n in zip(lows, highs, counts)])
-
-    @property
-    def dim(self) -> int:
-        return len(self.axes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(x.size for x in self.axes)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     @property
     def uniform_axes(self) -> tuple[bool, ...]:

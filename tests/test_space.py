@@ -60,6 +60,16 @@ def test_posterior_matches_logsumexp(d):
         assert p.shape == (rows.stop - rows.start, len(near))
 
 
+@pytest.mark.parametrize("apart", [1.0, 1e12, 1e25])
+def test_tiles_of_points_however_far_apart(apart):
+    """Cell numbers beyond the range of integers neither wrap nor warn: a tile holds what lies in one cube."""
+    x = np.concatenate([np.eye(3)[k] * apart + cloud(19, 40, 3)[0] for k in range(3)])
+    tiles = make_tiles(x, np.arange(120.0))
+    np.testing.assert_array_equal(tiles.points, x[tiles.order])
+    np.testing.assert_array_equal(np.sort(tiles.weights), np.arange(120.0))
+    assert (tiles.high - tiles.low <= 3.0 + 1e-15 * apart).all()
+
+
 @pytest.mark.parametrize("d", [2, 3])
 def test_fast_transform_stays_within_its_bound(d):
     x, a = cloud(13, 400, d)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.errors import TooLarge
-from heatrd.grids import box_of
+from heatrd.grids import TensorProduct, box_of
 from heatrd.laws import DiscreteLaw
 from heatrd.sources import Source
 from heatrd.sources.tabulated import Tabulated
@@ -39,7 +39,7 @@ _BLOCK = 1 << 21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TensorRule:
+class TensorRule(TensorProduct):
     """A tensor-product quadrature.
 
     Attributes
@@ -48,16 +48,7 @@ class TensorRule:
         Nodes and weights along each axis, in the source's units.
     """
 
-    axes: tuple[FloatArray, ...]
     weights: tuple[FloatArray, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(x.size for x in self.axes)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     def blocks(self) -> Iterator[slice]:
         """Runs of the first axis that bound the size of temporaries."""
@@ -111,19 +102,10 @@ def _gauss_rule(axes: Sequence[FloatArray], order: int) -> TensorRule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lattice:
+class Lattice(TensorProduct):
     """The smallest tensor grid that holds the points of a law, and where they stand on it."""
 
-    axes: tuple[FloatArray, ...]
     index: tuple[NDArray[np.intp], ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(x.size for x in self.axes)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
 
     def table(self, values: FloatArray) -> FloatArray:
         """Values at the points, zero elsewhere; sums where points coincide."""

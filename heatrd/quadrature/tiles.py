@@ -76,13 +76,10 @@ class Tiles:
 
 def make_tiles(points: FloatArray, weights: FloatArray, side: float = 3.0) -> Tiles:
     """Sort points into cubes of the given side (units of √ε)."""
-    keys = np.floor((points - points.min(axis=0)) / side).astype(np.int64)
-    spans = keys.max(axis=0) + 1
-    flat = keys[:, 0]
-    for k in range(1, points.shape[1]):
-        flat = flat * spans[k] + keys[:, k]
-    order = np.argsort(flat, kind="stable")
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(flat[order])) + 1, [len(points)]])
+    keys = np.floor((points - points.min(axis=0)) / side)  # floats: points may lie further apart than integers reach
+    order = np.lexsort(keys.T[::-1])
+    changes = (np.diff(keys[order], axis=0) != 0).any(axis=1)
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1, [len(points)]])
     p = np.ascontiguousarray(points[order])
     low = np.minimum.reduceat(p, starts[:-1], axis=0)
     high = np.maximum.reduceat(p, starts[:-1], axis=0)
