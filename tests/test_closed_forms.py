@@ -156,3 +156,21 @@ def test_other_bad_input():
         gaussian_distortion(1.0, -1.0)
     with pytest.raises(InvalidInput, match="negative eigenvalue"):
         gaussian_rate(np.diag([1.0, -1.0]), 0.5)
+
+
+@pytest.mark.parametrize("n, kappa", [(2, 5e4), (2, 1e6), (3, 2e5), (5, 4e5), (8, 7e5)])
+def test_sphere_far_along_its_asymptotic_series(n, kappa):
+    """D = 1 − A_n(κ)², R = κ A_n(κ) − log ₀F₁(; n/2; κ²/4), with fifty digits."""
+    with mpmath.workdps(50):
+        nu, k = mpmath.mpf(n) / 2 - 1, mpmath.mpf(kappa)
+        below = mpmath.besseli(nu, k)
+        a = mpmath.besseli(nu + 1, k) / below
+        rate = k * a - (mpmath.loggamma(nu + 1) + nu * mpmath.log(2 / k) + mpmath.log(below))
+        distortion = 1 - a**2
+    assert sphere_rate(n, float(distortion)) == pytest.approx(float(rate), rel=1e-11)
+
+
+@pytest.mark.parametrize("name", ["skew-normal", "exponentially-modified-gaussian"])
+def test_entropies_by_quadrature_move_with_the_unit_of_length(name):
+    one, three = (differential_entropy(heatrd.as_source(name, loc=loc, scale=s)) for loc, s in ((0, 1.0), (2, 3.0)))
+    assert three == pytest.approx(one + np.log(3.0), abs=1e-12)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import optimize
 
 import heatrd
+from heatrd.certificate import space as space_certificate
 from heatrd.certificate.space import Measured, certify_law, check_nodes, space_problem
 from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput, TooLarge
@@ -404,3 +405,24 @@ def test_memory_is_predicted_before_the_start(monkeypatch):
     monkeypatch.setattr(space, "MEMORY", needed // 100)
     with pytest.raises(TooLarge, match="GiB would be needed"):
         space.reconstruct(Polygon(), 0.05)
+
+
+def test_tails_widen_both_bounds():
+    """Beyond the nodes −log Z ≤ ‖x − y‖²/2ε − log w for any atom: energy/ε and mass·(−log w) above, mass below."""
+    import dataclasses
+
+    problem = space_problem(GaussianMixture(None, [[-1.0, 0.0], [1.0, 0.0]], np.eye(2)), 0.5)
+    atoms, weights = problem.scaled(np.array([[-1.0, 0.0], [1.0, 0.5]])), np.array([0.25, 0.75])
+    check = check_nodes(problem.tiles, atoms, weights, 1e-8, finer=problem.finer)
+    bare, wide = (
+        space_certificate.as_certificate(
+            dataclasses.replace(problem, nodes=dataclasses.replace(problem.nodes, tail_mass=mass, tail_energy=energy)),
+            check,
+            atoms,
+            weights,
+        )
+        for mass, energy in ((0.0, 0.0), (1e-3, 0.2))
+    )
+    assert wide.lagrangian - bare.lagrangian == pytest.approx(0.2 / 0.5 + 1e-3 * np.log(4), rel=1e-9)
+    lost = bare.lagrangian_lower - wide.lagrangian_lower
+    assert lost == pytest.approx(min(1e-3 * (1 + abs(check.objective)), bare.lagrangian_lower), rel=1e-9)

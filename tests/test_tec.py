@@ -212,3 +212,21 @@ def test_plot_and_errors(atomic, uniform_solution):
         tec_account(lambda t, x: x, epsilon=1.0, method="quadrature")
     with pytest.raises(InvalidInput, match="increasing"):
         tec_account(atomic, times=[0.5, 0.2])
+
+
+def test_the_optimum_in_the_plane():
+    """optimum = L(ε) + (d/2) log 2πε with d = 2."""
+    source = heatrd.sources.Atoms([[0.0, 0.0], [1.0, 0.0], [0.0, 2.0]])
+    solution = heatrd.solve(source, epsilon=0.2, tol=1e-6)
+    account = tec_account(solution)
+    assert account.optimum == pytest.approx(solution.lagrangian + np.log(2 * np.pi * 0.2), abs=1e-12)
+    assert account.lagrangian == pytest.approx(solution.lagrangian, abs=1e-12)
+
+
+def test_entropies_without_closed_form_are_as_exact_on_nodes():
+    from heatrd.closed_forms import differential_entropy
+    from heatrd.tec.entropies import source_entropy
+
+    source = heatrd.as_source("skew-normal")
+    assert source.entropy() is None
+    assert source_entropy(source, None) == pytest.approx(differential_entropy(source), abs=1e-9)
