@@ -216,6 +216,7 @@ def test_seeds_reproduce_and_differ(square):
 def test_the_elliptical_law_trains_on_samples():
     x = np.random.default_rng(3).normal(size=(400, 2)) * [1.0, 0.5] + 7
     model = R2D2(**TINY, entropy="elliptical").fit(x, **FIT, held_out=0.25)
+    assert len(model._fit.choice) == 50 and not {*model._fit.choice[:, 0]} & {*model._fit.pool[:, 0]}
     estimate = model.rate_distortion(0.1, method="law", **READ)
     assert estimate.held_out == 100
     truth = 0.5 * np.log(1 / 0.1) + 0.5 * np.log(0.25 / 0.1) + 1

@@ -15,13 +15,13 @@ from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, pap
 from heatrd.neural.results import NeuralEstimate
 from heatrd.neural.rollout import Grid
 
-__all__ = ["HELD_OUT_POINTS", "PARTICLES_UP_TO_DIM", "Reading", "estimate", "read_key", "reading"]
+__all__ = ["HELD_OUT_POINTS", "PARTICLES_UP_TO_DIM", "SELECTION_POINTS", "Reading", "estimate", "read_key", "reading"]
 
 FloatArray = NDArray[np.float64]
 
 HELD_OUT_POINTS = 16384
 PARTICLES_UP_TO_DIM = 3
-POLISHING_SWEEPS = 25
+POLISHING_SWEEPS, POLISHING_SWEEPS_BEYOND = 25, 8
 POLISHED = 256
 SELECTION_POINTS = 2048
 CHAIN_POINTS = 4096
@@ -53,7 +53,7 @@ def reading(
         One of them is of no use.
     """
     if polishing is None:
-        polishing = POLISHING_SWEEPS if dim <= PARTICLES_UP_TO_DIM else 0
+        polishing = POLISHING_SWEEPS if dim <= PARTICLES_UP_TO_DIM else POLISHING_SWEEPS_BEYOND
     return Reading(
         held_out=integer(held_out, "held_out", 2),
         particles=integer(particles, "particles", 2),
@@ -103,15 +103,14 @@ def estimate(
 def _bound(
     fitted: Fitted, held: FloatArray, pool: FloatArray, eps: float, how: Reading, exact_moments: bool
 ) -> tuple[Bound, str]:
-    """The bound asked for; ``auto`` compares both on training points, so that the choice does not bias it."""
+    """The bound asked for; ``auto`` compares both on the points for choices, so that the choice does not bias it."""
     model, grid = fitted.model, fitted.settings.grid
-    half = max(1, len(pool) // 2)
-    fit = pool[half:][:SELECTION_POINTS] if len(pool) > 1 else pool
-    starts = np.resize(pool[:half], (how.particles, pool.shape[1]))
+    fit = fitted.coordinates.forward(fitted.choice)
+    starts = np.resize(pool, (how.particles, pool.shape[1]))
 
     def law(z: FloatArray) -> Bound:
         y = end_points(model, starts, eps, key=read_key(how.seed, 2), grid=grid)
-        refined = polish(y[:POLISHED], pool[:half], eps, how.polishing) if how.polishing else None
+        refined = polish(y[:POLISHED], pool, eps, how.polishing) if how.polishing else None
         return law_bound(model, y, fit, z, eps, refined)
 
     def chain(z: FloatArray, stream: int) -> Bound:

@@ -18,7 +18,14 @@ from heatrd.arguments import integer, number, numbers, short
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.neural.coordinates import Coordinates
 from heatrd.neural.data import data_of
-from heatrd.neural.estimate import HELD_OUT_POINTS, PARTICLES_UP_TO_DIM, estimate, read_key, reading
+from heatrd.neural.estimate import (
+    HELD_OUT_POINTS,
+    PARTICLES_UP_TO_DIM,
+    SELECTION_POINTS,
+    estimate,
+    read_key,
+    reading,
+)
 from heatrd.neural.fitted import Fitted, new_model, read_fitted, settings_of, write_fitted
 from heatrd.neural.model import Model
 from heatrd.neural.readout import end_points
@@ -245,7 +252,9 @@ class R2D2:
         n = max(64, min(HELD_OUT_POINTS, 2**20 // coordinates.dim))
         held = np.asarray(data.held_out(n, settings.seed + 2), dtype=np.float64)
         pool = np.asarray(data.train(n, settings.seed, READOUT_STREAM), dtype=np.float64)
-        self._fit = Fitted(settings, coordinates, model, history, held, pool, data.kind == "source")
+        pool, rest = np.split(pool, [len(pool) // 2])
+        choice = data.validation(SELECTION_POINTS, settings.seed) if data.kind == "samples" else rest[:SELECTION_POINTS]
+        self._fit = Fitted(settings, coordinates, model, history, held, pool, choice, data.kind == "source")
         self._settings, self._source = settings, getattr(data, "source", None)
         return self
 
@@ -315,9 +324,9 @@ class R2D2:
             Paths per point of the ``"chain"`` bound.
         polishing : int, optional
             Sweeps of expectation–maximisation that refine some of the end points on training points before they join ν̂;
-            0 leaves the law as the network made it. 25 up to dimension 3 and 0 beyond when omitted.
+            0 leaves the law as the network made it. 25 up to dimension 3 and 8 beyond when omitted.
         method : str
-            ``"law"``, ``"chain"``, or ``"auto"``: whichever is lower on training points.
+            ``"law"``, ``"chain"``, or ``"auto"``: whichever is lower on points kept for choices.
         seed : int, optional
             Seed of the read-out's noise; the estimator's own when omitted.
 

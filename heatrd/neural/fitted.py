@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 
 RADIAL_FLOOR = 1e-4
 WEIGHT_STREAM = 23
+POINT_SETS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A trained model and what reading it out needs; points (n, d) in source units."""
+    """A trained model and what reading it out needs; points (n, d) in source units.
+
+    ``pool``: training points, where rollouts start. ``choice``: points that fit the shares of the law bound and choose
+    between the bounds; of a finite sample, its validation points. ``held_out``: points for the bounds alone.
+    """
 
     settings: Settings
     coordinates: Coordinates
@@ -65,6 +70,7 @@ class Fitted:
     history: TrainingHistory
     held_out: FloatArray
     pool: FloatArray
+    choice: FloatArray
     exact_moments: bool
 
 
@@ -120,11 +126,11 @@ def write_fitted(path: Path, fitted: Fitted) -> None:
             "stopped": history.stopped,
             "seconds": history.seconds,
         },
-        "points": [len(fitted.held_out), len(fitted.pool)],
+        "points": [len(fitted.held_out), len(fitted.pool), len(fitted.choice)],
         "exact_moments": fitted.exact_moments,
         "components": fitted.model.law.components,
     }
-    arrays = [c.mean, c.rotation, np.float64(c.scale), c.eigenvalues, fitted.held_out, fitted.pool]
+    arrays = [c.mean, c.rotation, np.float64(c.scale), c.eigenvalues, fitted.held_out, fitted.pool, fitted.choice]
     write_arrays(path, header, [*arrays, *jax.tree.leaves(fitted.model)])
 
 
@@ -145,6 +151,8 @@ def read_fitted(path: Path) -> Fitted:
             raise ValueError("its settings are not those of a fitted model")
         shape = (NODES, integer(header["components"], "components"), 1 + 2 * d)
         sizes = [integer(n, "points", 0) for n in header["points"]]
+        if len(sizes) != POINT_SETS:
+            raise ValueError(f"{len(sizes)} sets of points instead of {POINT_SETS}")
         exact_moments, record = bool(header["exact_moments"]), dict(header["history"])
         columns = [np.asarray(record.pop(name), dtype=np.float64) for name in ("steps", "held_out", "training")]
         history = TrainingHistory(columns[0], columns[1], columns[2], **record)
@@ -154,8 +162,8 @@ def read_fitted(path: Path) -> Fitted:
     like = [np.zeros(d), np.eye(d), np.float64(1), np.ones(d), *(np.zeros((n, d)) for n in sizes)]
     _, leaves = read_arrays(path, kind="model", like=[*like, *jax.tree.leaves(skeleton)])
     coordinates = Coordinates(leaves[0], leaves[1], float(leaves[2]), leaves[3])
-    model = jax.tree.unflatten(jax.tree.structure(skeleton), [jnp.asarray(leaf) for leaf in leaves[6:]])
-    return Fitted(settings, coordinates, model, history, leaves[4], leaves[5], exact_moments)
+    model = jax.tree.unflatten(jax.tree.structure(skeleton), [jnp.asarray(leaf) for leaf in leaves[4 + POINT_SETS :]])
+    return Fitted(settings, coordinates, model, history, leaves[4], leaves[5], leaves[6], exact_moments)
 
 
 def _range(value: Any) -> tuple[float, float]:

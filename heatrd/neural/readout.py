@@ -1,9 +1,9 @@
 """Read-outs at one ε: the paper's estimate, and two upper bounds on L(ε) that hold in expectation.
 
 **Law.** Freeze ν̂ = a mixture of: particles, the end points of rollouts; the learned Gaussian mixture; the Gaussian
-source's own solution and broad Gaussians, which defend the tails; in low dimension also particles polished on training
-points. All parts have k∗ν̂ in closed form, their shares are fitted by expectation–maximisation on training points, and
-F(ν̂) = −E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂), whatever the
+source's own solution and broad Gaussians, which defend the tails; particles polished on training points. All parts have
+k∗ν̂ in closed form, their shares are fitted by expectation–maximisation on points that made none of them, and F(ν̂) =
+−E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂), whatever the
 network learned. Particles alone stop at log M nats.
 
 **Chain.** For any normalised φ_s = G_{ε(1−s)} ∗ ν and any chain P, with W the Brownian chain and K independent paths
@@ -14,7 +14,7 @@ from each x,
 which is energy + cross-entropy at K = 1 and decreases to F(ν) with K. No ceiling in nats.
 
 **Variance.** Where the source's mean and covariance are known exactly, E z_k = 0 and E z_k² = λ_k serve as control
-variates, their coefficients fitted on training points: the mean stays unbiased, and for Gaussian sources the bound
+variates, their coefficients fitted on other points: the mean stays unbiased, and for Gaussian sources the bound
 has no sampling error left.
 """
 

@@ -15,6 +15,7 @@ Where a case fails, the record shows what each terminal model reaches.
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,8 @@ BIT = np.log(2.0)
 
 def run(smoke: bool = False, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """All cases; ``smoke`` takes the Gaussians, which need no training, on a small network."""
-    cases = {"decaying": _decaying, "correlated": _correlated, "noisy": _noisy_spheres, "sphere": _sphere}
+    cases = {"decaying": _decaying, "correlated": _correlated, "sphere": _sphere}
+    cases |= {f"noisy-{dim}": partial(_noisy_sphere, dim) for dim in NOISY}
     names = only or (("decaying", "correlated") if smoke else tuple(cases))
     return [record for name in names for record in cases[name](smoke)]
 
@@ -116,22 +118,19 @@ def _sphere(smoke: bool) -> list[dict[str, Any]]:
     return [_relative("unit sphere in R^33 at 20, 37, 74 nats: within 2 %", rows)]
 
 
-def _noisy_spheres(smoke: bool) -> list[dict[str, Any]]:
-    records = []
-    for dim, truth in NOISY.items():
-        source = sources.NoisySphere(dim, 1.0, noise=np.sqrt(0.1))
-        reached = {}
-        for entropy in ("last-step-mixture", "elliptical"):
-            model = R2D2(entropy=entropy, steps=10, epsilon_range=(0.095, 0.105), last=0.05, seed=0)
-            model.fit(source, steps=400, batch=1024, groups=1, learning_rate=5e-3, patience=None)
-            for method in ("law", "chain"):
-                found = model.rate_distortion(0.1, method=method, particles=16384)
-                reached[f"{entropy}, {method}"] = (found.lagrangian_upper - dim / 2, found.lagrangian_upper_stderr)
-        best = min(reached, key=lambda name: reached[name][0])
-        record = _record(f"noisy sphere, s² = 0.1, ε = 0.1, d = {dim}: rate within 0.02 nats of {truth}", 0.02,
-                         reached[best][0] - truth, [{k: v[0] - truth for k, v in reached.items()}])
-        records.append(record | {"measured": f"{record['measured']} ({best}; standard error {reached[best][1]:.4f})"})
-    return records
+def _noisy_sphere(dim: int, smoke: bool) -> list[dict[str, Any]]:
+    """Each terminal model's two bounds; no mixture of few Gaussians is a sphere, so that model trains briefly."""
+    truth, source, reached = NOISY[dim], sources.NoisySphere(dim, 1.0, noise=np.sqrt(0.1)), {}
+    for entropy, steps in (("elliptical", 300), ("last-step-mixture", 60)):
+        model = R2D2(entropy=entropy, steps=10, epsilon_range=(0.095, 0.105), last=0.05, seed=0)
+        model.fit(source, steps=steps, batch=512, groups=1, learning_rate=5e-3, patience=None)
+        for method in ("law", "chain"):
+            found = model.rate_distortion(0.1, method=method, particles=8192, importance=16)
+            reached[f"{entropy}, {method}"] = (found.lagrangian_upper - dim / 2, found.lagrangian_upper_stderr)
+    best = min(reached, key=lambda name: reached[name][0])
+    record = _record(f"noisy sphere, s² = 0.1, ε = 0.1, d = {dim}: rate within 0.02 nats of {truth}", 0.02,
+                     reached[best][0] - truth, [{k: v[0] - truth for k, v in reached.items()}])
+    return [record | {"measured": f"{record['measured']} ({best}; standard error {reached[best][1]:.4f})"}]
 
 
 def _relative(claim: str, rows: list[dict[str, float]]) -> dict[str, Any]:
@@ -161,7 +160,8 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    for result in run(only=tuple(sys.argv[1:])):
-        print("pass" if result["passed"] else "FAIL", result["claim"], "|", result["measured"], flush=True)
-        for line in result["data"]["rows"]:
-            print("   ", {k: round(v, 5) for k, v in line.items()}, flush=True)
+    for name in sys.argv[1:] or ("decaying", "correlated", "sphere", *(f"noisy-{dim}" for dim in NOISY)):
+        for result in run(only=(name,)):
+            print("pass" if result["passed"] else "FAIL", result["claim"], "|", result["measured"], flush=True)
+            for line in result["data"]["rows"]:
+                print("   ", {k: round(v, 5) for k, v in line.items()}, flush=True)

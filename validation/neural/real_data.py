@@ -50,7 +50,7 @@ def _case(name: str, x: np.ndarray, smoke: bool) -> dict[str, Any]:
     variance = float(rest.var(axis=0).mean())
     model = R2D2(entropy="knife", components=8 if smoke else 32, width=64, depth=2, steps=8, seed=0,
                  epsilon_range=(RATIOS[0] * variance, RATIOS[-1] * variance))
-    model.fit(rest, steps=40 if smoke else 600, batch=256, groups=2, patience=None, held_out=0.1, learning_rate=3e-3)
+    model.fit(rest, steps=40 if smoke else 150, batch=256, groups=2, patience=None, held_out=0.1, learning_rate=3e-3)
     rows = [_row(model, rest, held, ratio * variance, smoke) for ratio in (RATIOS[:1] if smoke else RATIOS)]
     first = rows[0]
     ceiling = min(first["NERD"], first["WGD"])
