@@ -62,6 +62,17 @@ def test_blocked_steps_equal_dense_steps(boundary, shape, threads):
         np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(7, 23, 16), (9, 16, 11), (4, 9, 300)])
+def test_steps_in_space_by_tiles_equal_dense_steps(shape, threads, monkeypatch):
+    monkeypatch.setattr(schemes, "CACHE", 1)  # as many tiles as there can be
+    rho, numbers = random(*shape), (0.11, 0.07, 0.05)
+    exact = reference.explicit_steps(rho, numbers, 7, "reflecting")
+    for block in (1, 2, 3, 4):
+        found = schemes.advance_blocked(rho.copy(), numbers, 7, block=block, threads=threads)
+        np.testing.assert_allclose(found, exact, rtol=1e-12, atol=1e-13)
+
+
 def test_legendre_stage_and_triad_equal_formulas():
     arrays = random(5, 12)
     expected = reference.legendre_stage(*arrays, 1.3, -0.4, 0.2, -0.1)

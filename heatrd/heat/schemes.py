@@ -51,7 +51,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 NARROWEST = 1.4  # √s/h from which sampled Gaussian taps are exact to rounding: exp(−2π²·1.96) = 1.6e-17
 LINE = 8  # cells of a cache line
-CACHE = 1 << 20  # bytes of a core's cache that a tile may fill
+CACHE = 1 << 19  # bytes of a core's second cache that a tile may fill
 MOST_TAPS = 10_000_000
 WIDEST = 8.6  # standard deviations kept: erfc leaves 8e-18
 
@@ -230,7 +230,7 @@ def advance_blocked(
     block : int
         Steps per pass (temporal blocking); 1 reads and writes every cell at each step.
     threads : int
-        Slabs along the first axis of planes, tiles along the second in space, each advanced in a thread.
+        Slabs along the first axis, in more than one dimension, each advanced in a thread.
 
     Returns
     -------
@@ -239,8 +239,6 @@ def advance_blocked(
     with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
         if rho.ndim == 1:
             return _advance_lines(rho, numbers, steps, boundary, block)
-        if rho.ndim == 3:
-            return _advance_tiles(rho, numbers, steps, boundary, block, threads, pool)
         return _advance_slabs(rho, numbers, steps, boundary, block, threads, pool)
 
 
@@ -253,18 +251,21 @@ def _advance_slabs(
     threads: int,
     pool: ThreadPoolExecutor,
 ) -> FloatArray:
-    """Planes, in place: slabs along the first axis, their fields moved back and forth by a block of rows."""
+    """Planes and space, in place: slabs along the first axis, their fields moved back and forth by a block of rows."""
     slabs = _slabs(rho, min(threads, max(1, rho.shape[0] // max(block, 1))))
     most = max(1, min(block, steps, min(len(s) for s in slabs)))
-    phase = _phase(rho)
-    fields = [_MovingField(slab, _scratch((3 * most, rho.shape[1]), phase)) for slab in slabs]
+    phase, periodic = _phase(rho), boundary == "periodic"
+    fields = [_MovingField(slab, _scratch((3 * most, *rho.shape[1:]), phase)) for slab in slabs]
     done, start = 0, 0
     while done < steps:
         k = min(most, steps - done)
         forward = start - k >= -most
         _fill_ghosts(fields, start, k, boundary)
-        jobs = [(f.rows, f.side, start, k, forward, *numbers, boundary == "periodic", LINE - phase) for f in fields]
-        _in_threads(pool, kernels.advance_2d, jobs)
+        jobs = [(f.rows, f.side, start, k, forward, *numbers, periodic) for f in fields]
+        if rho.ndim == 2:
+            _in_threads(pool, kernels.advance_2d, [(*job, LINE - phase) for job in jobs])
+        else:
+            _in_threads(pool, _advance_tiles, jobs)
         done, start = done + k, start - k if forward else start + k
     for field in fields:
         field.bring_home(start)
@@ -287,8 +288,30 @@ class _MovingField:
     def bring_home(self, start: int) -> None:
         """Move the field from ``start`` ≤ 0 to position 0."""
         if start < 0:
-            kernels.shift_rows(self.rows, -start)
+            kernels.shift_rows(self.rows.reshape(len(self.rows), -1), -start)
             self.rows[:-start] = self.side[2 * (len(self.side) // 3) + start :][:-start]
+
+
+def _advance_tiles(
+    rho: FloatArray,
+    side: FloatArray,
+    start: int,
+    k: int,
+    forward: bool,
+    r0: float,
+    r1: float,
+    r2: float,
+    periodic: bool,
+) -> None:
+    """k steps in space, by tiles along the second axis whose planes at work fit the cache."""
+    n, m, p = rho.shape
+    width = m if periodic else max(k, CACHE // (8 * (2 * k + 1) * p))
+    starts = range(0, max(m - width, 0) + 1, width)
+    edges, lead = np.empty((k, n + 2 * k, p if len(starts) > 1 else 0)), -_phase(rho) % LINE
+    for begin, end in itertools.pairwise((*starts, m)):
+        kernels.advance_3d(
+            rho, side, start, k, forward, r0, r1, r2, periodic, begin, end, edges, (LINE - _phase(rho)) % LINE
+        )
 
 
 def _fill_ghosts(fields: list[_MovingField], start: int, k: int, boundary: str) -> None:
@@ -330,45 +353,6 @@ def _scratch(shape: tuple[int, ...], phase: int = 0) -> FloatArray:
 def _slabs(rho: FloatArray, count: int) -> list[FloatArray]:
     edges = np.linspace(0, rho.shape[0], count + 1).astype(int)
     return [rho[a:b] for a, b in itertools.pairwise(edges)]
-
-
-def _advance_tiles(
-    rho: FloatArray,
-    numbers: tuple[float, ...],
-    steps: int,
-    boundary: str,
-    block: int,
-    threads: int,
-    pool: ThreadPoolExecutor,
-) -> FloatArray:
-    """Three dimensions, from one array to another: overlapping tiles along the second axis that fit the cache."""
-    n, m, p = rho.shape
-    if block == 1 and threads <= 1 and boundary == "reflecting":
-        return _advance_in_place(rho, numbers, steps)
-    old, new, done = rho, np.empty_like(rho), 0
-    while done < steps:
-        k = min(block, steps - done)
-        width = min(max(CACHE // (24 * k * p) - 2 * k, 8), -(-m // threads))
-        count = -(-m // width)
-        edges = np.linspace(0, m, count + 1).astype(int)
-        planes, rows = ghost_index(n, k, boundary), ghost_index(m, k, boundary)
-        jobs = [
-            (old, planes, rows, a, b, _scratch((k, 3, b - a + 2 * k, p)), *numbers, boundary == "periodic", new)
-            for a, b in itertools.pairwise(edges)
-        ]
-        _in_threads(pool, kernels.advance_3d, jobs)
-        old, new, done = new, old, done + k
-    return old
-
-
-def _advance_in_place(rho: FloatArray, numbers: tuple[float, ...], steps: int) -> FloatArray:
-    """Single steps in three dimensions: a plane is overwritten when its successor has been copied."""
-    n, m, p = rho.shape
-    planes, rows = ghost_index(n, 1, "reflecting"), ghost_index(m, 1, "reflecting")
-    ring = _scratch((1, 3, m + 2, p))
-    for _ in range(steps):
-        kernels.advance_3d(rho, planes, rows, 0, m, ring, *numbers, False, rho)
-    return rho
 
 
 def _in_threads(pool: ThreadPoolExecutor, kernel: Callable[..., None], jobs: list[tuple[Any, ...]]) -> None:

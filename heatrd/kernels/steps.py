@@ -4,17 +4,20 @@ One step on a uniform grid is, with r_a = ε τ / (2 h_a²),
 
     ρ ← ρ + Σ_a r_a (ρ_{i+1} − 2ρ_i + ρ_{i−1}).
 
-A field is read once and written once for ``k`` steps: a wavefront of k rows runs over it, level l one row behind level
-l − 1. In a plane a row's new values take the place of its neighbour behind, whose old ones are used up: nothing is
-copied, and the field moves by k rows, back again in the next pass. In space planes are copied to a ring in cache. The k
-ghost rows on either side (mirrored, periodic, or a neighbouring slab's) make the boundary along the first axis, and
-threads over slabs, a matter of the caller. Along the other axes the boundary is periodic or reflecting.
+A field is read once and written once for ``k`` steps: a wavefront of k rows (planes in space) runs over it, level l one
+behind level l − 1. A row's new values take the place of its neighbour behind, whose old ones are used up: nothing is
+copied, and the field moves by k rows, back again in the next pass. In space the sweep is made for tiles of rows that
+fit the cache, skewed by one row a level, so that no cell is computed twice. The k ghost rows on either side (mirrored,
+periodic, or a neighbouring slab's) make the boundary along the first axis, and threads over slabs, a matter of the
+caller. Along the other axes the boundary is periodic or reflecting.
 
 What is read from memory is asked for some thousand cells ahead, a small piece at a time between pieces of computation:
 the hardware's own prefetching stops at every page of 4 KiB and leaves half the bandwidth unused.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 from heatrd.kernels._jit import jit, prefetch
 
@@ -54,75 +57,28 @@ def _step_row(here, other, ahead, fetch, r0, r1, periodic, target, lead):
 
 
 @jit
-def _step_ends(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
-    """One step of the first and the last cell of rows first … last − 1 of a plane."""
-    m = here.shape[1]
+def _step_line(here, south, north, other, ahead, fetch, r0, r1, r2, periodic, target):
+    """`_step_row` in space: ``south`` and ``north`` are the neighbours in the plane."""
+    m = here.size
+    c = 1.0 - 2.0 * (r0 + r1 + r2)
     e = m - 1
-    c = 1.0 - 2.0 * (r0 + r1 + r2)
-    for i in range(first, last):
-        left = here[i, e] if periodic else here[i, 0]
-        right = here[i, 0] if periodic else here[i, e]
-        head = c * here[i, 0] + r0 * (down[i, 0] + up[i, 0]) + r1 * (here[i - 1, 0] + here[i + 1, 0])
-        tail = c * here[i, e] + r0 * (down[i, e] + up[i, e]) + r1 * (here[i - 1, e] + here[i + 1, e])
-        out[i + shift, 0] = head + r2 * (left + here[i, min(1, e)])
-        if m > 1:
-            out[i + shift, e] = tail + r2 * (here[i, e - 1] + right)
-
-
-@jit
-def _step_plane(down, here, up, first, last, r0, r1, r2, periodic, out, shift):
-    """One step of rows first … last − 1 of a plane whose neighbouring rows are there; row i goes to ``out[i + shift]``.
-
-    The rows are treated as one run, which is wrong at their ends; the ends are done again.
-    """
-    m = here.shape[1]
-    c = 1.0 - 2.0 * (r0 + r1 + r2)
-    start, size = first * m, (last - first) * m
-    flat = here.ravel()
-    middle = flat[start : start + size]
-    south, north = flat[start - m : start - m + size], flat[start + m : start + m + size]
-    west, east = flat[start - 1 : start - 1 + size], flat[start + 1 : start + 1 + size]
-    d, u = down.ravel()[start : start + size], up.ravel()[start : start + size]
-    target = out.ravel()[start + shift * m : start + shift * m + size]
-    for j in range(size):
-        target[j] = c * middle[j] + r0 * (d[j] + u[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
-    _step_ends(down, here, up, first, last, r0, r1, r2, periodic, out, shift)
-
-
-@jit
-def _take_plane(source, rows, start, fresh):
-    """Copy the rows of a tile, halo included, into ``fresh``."""
-    for q in range(fresh.shape[0]):
-        row = rows[start + q]
-        for j in range(fresh.shape[1]):
-            fresh[q, j] = source[row, j]
-
-
-@jit
-def _step_and_take_plane(down, here, source, rows, start, r0, r1, r2, periodic, out, shift, fresh):
-    """`_step_plane` with the plane above still in memory, and `_take_plane` of it, in runs of neighbouring rows."""
-    width, m = here.shape
-    c = 1.0 - 2.0 * (r0 + r1 + r2)
-    flat, below, above, target, copy = here.ravel(), down.ravel(), source.ravel(), out.ravel(), fresh.ravel()
-    for j in range(m):
-        fresh[0, j] = source[rows[start], j]
-        fresh[width - 1, j] = source[rows[start + width - 1], j]
-    first = 1
-    while first < width - 1:
-        last = first + 1
-        while last < width - 1 and rows[start + last] == rows[start + last - 1] + 1 and (last - first) * m < PIECE:
-            last += 1
-        o, size = first * m, (last - first) * m
-        a, t = rows[start + first] * m, (first + shift) * m
-        middle, west, east = flat[o : o + size], flat[o - 1 : o + size - 1], flat[o + 1 : o + size + 1]
-        south, north, d = flat[o - m : o + size - m], flat[o + m : o + size + m], below[o : o + size]
-        u, new, taken = above[a : a + size], target[t : t + size], copy[o : o + size]
-        for j in range(size):
-            taken[j] = u[j]
-        for j in range(size):
-            new[j] = c * middle[j] + r0 * (d[j] + taken[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
-        _step_ends(down, here, fresh, first, last, r0, r1, r2, periodic, out, shift)
-        first = last
+    left = here[e] if periodic else here[0]
+    right = here[0] if periodic else here[e]
+    head = c * here[0] + r0 * (target[0] + other[0]) + r1 * (south[0] + north[0])
+    target[0] = head + r2 * (left + here[min(1, e)])
+    if m == 1:
+        return
+    for a in range(1, e, PIECE):
+        b = min(a + PIECE, e)
+        if fetch:
+            for j in range(a - 1, b, LINE):
+                prefetch(ahead, j)
+        west, middle, east = here[a - 1 : b - 1], here[a:b], here[a + 1 : b + 1]
+        s, n, across, out = south[a:b], north[a:b], other[a:b], target[a:b]
+        for j in range(middle.size):
+            out[j] = c * middle[j] + r0 * (out[j] + across[j]) + r1 * (s[j] + n[j]) + r2 * (west[j] + east[j])
+    tail = c * here[e] + r0 * (target[e] + other[e]) + r1 * (south[e] + north[e])
+    target[e] = tail + r2 * (here[e - 1] + right)
 
 
 @jit
@@ -176,34 +132,101 @@ def advance_2d(rho, side, start, k, forward, r0, r1, periodic, lead):
 
 
 @jit
-def advance_3d(rho, planes, rows, start, end, ring, r0, r1, r2, periodic, out):
-    """Advance rows ``start`` … ``end`` − 1 of all planes of ``rho`` (n, m, p) by k steps into ``out``.
+def _line_ends(here, other, target, first, last, m, r0, r1, r2, periodic, ends):
+    """New values of the first and the last cell of rows first … last − 1 of a plane (flat, rows of m), to ``ends``."""
+    c = 1.0 - 2.0 * (r0 + r1 + r2)
+    for i in range(first, last):
+        a = i * m
+        e = a + m - 1
+        left = here[e] if periodic else here[a]
+        right = here[a] if periodic else here[e]
+        head = c * here[a] + r0 * (target[a] + other[a]) + r1 * (here[a - m] + here[a + m])
+        tail = c * here[e] + r0 * (target[e] + other[e]) + r1 * (here[e - m] + here[e + m])
+        ends[i, 0] = head + r2 * (left + here[min(a + 1, e)])
+        ends[i, 1] = tail + r2 * (here[max(e - 1, a)] + right)
 
-    ``planes`` (n + 2k) and ``rows`` (m + 2k) name the cells that stand for those beyond the walls; ``ring`` (k, 3,
-    end − start + 2k, p) is scratch. Level l holds rows l … end − start + 2k − l of the tile: the tiles overlap instead
-    of waiting for each other, so that a tile's ring stays in cache however large the planes are.
+
+@jit
+def _step_lines(here, other, ahead, fetch, first, last, m, r0, r1, r2, periodic, target, ends, lead):
+    """Rows first … last − 1 of a plane (flat, rows of m), whose neighbouring rows are there, as one run.
+
+    At the ends of the rows the run is wrong; what belongs there is found beforehand.
     """
-    n = rho.shape[0]
-    k = ring.shape[0]
-    width = end - start + 2 * k
-    for v in range(-k, n + k):
-        fresh = ring[0, (v + k) % 3]
-        source = rho[planes[v + k]]
+    _line_ends(here, other, target, first, last, m, r0, r1, r2, periodic, ends)
+    c = 1.0 - 2.0 * (r0 + r1 + r2)
+    a, end, piece = first * m, last * m, PIECE if fetch else last * m
+    while a < end:
+        size = min(lead if a == first * m and lead > 0 else piece, end - a)
+        if fetch:
+            for j in range(a, a + size, LINE):
+                prefetch(ahead, j)
+        middle, west, east = here[a : a + size], here[a - 1 : a - 1 + size], here[a + 1 : a + 1 + size]
+        south, north = here[a - m : a - m + size], here[a + m : a + m + size]
+        across, out = other[a : a + size], target[a : a + size]
+        for j in range(size):
+            out[j] = c * middle[j] + r0 * (out[j] + across[j]) + r1 * (south[j] + north[j]) + r2 * (west[j] + east[j])
+        a += size
+    for i in range(first, last):
+        target[i * m], target[i * m + m - 1] = ends[i, 0], ends[i, 1]
+
+
+@jit
+def _step_tile(here, other, ahead, fetch, first, last, edge, r0, r1, r2, periodic, target, ends, lead):
+    """Step rows first … last − 1 of a plane; ``edge`` is the row before them where the plane no longer has it."""
+    rows, m = here.shape
+    top = last - 1 if last == rows else last
+    if first > 0:
+        south = edge
+    else:
+        south = here[rows - 1] if periodic else here[0]
+    north = here[0] if periodic else here[rows - 1]
+    after = here[first + 1] if first + 1 < rows else north
+    _step_line(here[first], south, after, other[first], ahead[first], fetch, r0, r1, r2, periodic, target[first])
+    if top > first + 1:
+        run = (first + 1, top, m, r0, r1, r2, periodic)
+        _step_lines(here.ravel(), other.ravel(), ahead.ravel(), fetch, *run, target.ravel(), ends, lead)
+    if last == rows and rows - 1 > first:
+        e = rows - 1
+        _step_line(here[e], here[e - 1], north, other[e], ahead[e], fetch, r0, r1, r2, periodic, target[e])
+
+
+@jit
+def advance_3d(rho, side, start, k, forward, r0, r1, r2, periodic, begin, end, edges, lead):
+    """`advance_2d` in space, for a tile: rows ``begin`` … ``end`` − 1 of all planes of ``rho`` (n, m, p).
+
+    Level l works on rows one before those of level l − 1, whose northern neighbours are there; the southern ones were
+    overwritten by the tile before and kept in ``edges`` (k, n + 2k, p), by level and plane. Tiles have k rows at least.
+    """
+    n, m = rho.shape[0], rho.shape[1]
+    ends = np.empty((m, 2))
+    before = 2 * (side.shape[0] // 3)
+    sign = 1 if forward else -1
+    for v in range(1 - k, n + k - 1):
         for l in range(1, k + 1):
-            i = v - l
-            if i < l - k:
+            t = v - l + 1
+            if t < l - k:
                 break
-            s = i + k
-            down, here = ring[l - 1, (s - 1) % 3], ring[l - 1, s % 3]
-            target = out[i] if l == k else ring[l, s % 3]
-            shift = start - k if l == k else 0
-            if l == 1:
-                _step_and_take_plane(down, here, source, rows, start, r0, r1, r2, periodic, target, shift, fresh)
+            if t > n + k - 1 - l:
+                continue
+            i = t if forward else n - 1 - t
+            p = start + i - sign * (l - 1)
+            q, o = p - sign, p + sign
+            here = side[p + before] if p < 0 else (rho[p] if p < n else side[before + p - n])
+            target = side[q + before] if q < 0 else (rho[q] if q < n else side[before + q - n])
+            other = side[o + before] if o < 0 else (rho[o] if o < n else side[before + o - n])
+            first = 0 if begin == 0 else begin - l + 1
+            last = m if end == m else end - l + 1
+            edge = edges[l - 1, t + k]
+            ahead = rho[max(0, min(o + sign, n - 1))]
+            if last < m:
+                kept = edges[l - 1, t + k - 1]
+                saved = target[last - 1].copy()
+                _step_tile(here, other, ahead, l == 1, first, last, edge, r0, r1, r2, periodic, target, ends, lead)
+                kept[:] = saved
+                if t == n + k - 1 - l:
+                    edge[:] = here[last - 1]
             else:
-                up = ring[l - 1, (s + 1) % 3]
-                _step_plane(down, here, up, l, width - l, r0, r1, r2, periodic, target, shift)
-        if v < 2 - k:
-            _take_plane(source, rows, start, fresh)
+                _step_tile(here, other, ahead, l == 1, first, last, edge, r0, r1, r2, periodic, target, ends, lead)
 
 
 @jit
