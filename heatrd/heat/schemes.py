@@ -309,9 +309,7 @@ def _advance_tiles(
     starts = range(0, max(m - width, 0) + 1, width)
     edges, lead = np.empty((k, n + 2 * k, p if len(starts) > 1 else 0)), -_phase(rho) % LINE
     for begin, end in itertools.pairwise((*starts, m)):
-        kernels.advance_3d(
-            rho, side, start, k, forward, r0, r1, r2, periodic, begin, end, edges, (LINE - _phase(rho)) % LINE
-        )
+        kernels.advance_3d(rho, side, start, k, forward, r0, r1, r2, periodic, begin, end, edges, lead)
 
 
 def _fill_ghosts(fields: list[_MovingField], start: int, k: int, boundary: str) -> None:
