@@ -279,6 +279,19 @@ def test_three_dimensions():
     assert certificate.discretisation == 0
 
 
+def test_maximum_on_a_slanting_ridge_is_found():
+    """No grid point is near it: the bound of c tells that something was missed, and the denser search finds it."""
+    x = np.random.default_rng(0).standard_normal((2000, 3)) * [1.0, 0.8, 0.5]
+    source = heatrd.from_samples(x, method="atoms")
+    epsilon = 0.5 * np.linalg.eigvalsh(source.covariance)[-1]
+    found, _ = space.reconstruct(source, epsilon)
+    assert found.gap <= 1e-6
+    problem = space_problem(source, epsilon)
+    without = problem.scaled(found.law.points[:-1]), found.law.weights[:-1]
+    check = check_nodes(problem.tiles, *without, 1e-8, repair=False)
+    assert np.log1p(check.excess.max()) == pytest.approx(check.log_sup, rel=1e-3)
+
+
 def test_ring_point_of_the_issue():
     exact = 2.5406304809
     source = NoisySphere(2, 1.0, 0.1**0.5)

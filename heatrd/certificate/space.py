@@ -200,14 +200,28 @@ class NodalCheck:
         return self.objective - self.lower
 
 
-def _local_maxima(field: Field, result: Scan) -> tuple[FloatArray, FloatArray]:
-    """Local maxima of c with c > 1, and their excess c − 1."""
+def _local_maxima(field: Field, result: Scan, top: float) -> tuple[FloatArray, FloatArray]:
+    """Local maxima of c with c > 1, and their excess c − 1; a second, denser search where the proved ``top`` is higher.
+
+    On a narrow slanting ridge no grid point need be near the maximum, which then has no start among the grid's own.
+    """
     dim = field.tiles.dim
     flat = result.values.reshape(len(result.values), int(np.prod(result.values.shape[1:])))
     high = np.flatnonzero(flat.max(axis=1, initial=0.0) > 0.97)
     if not len(high):
         return np.zeros((0, dim)), np.zeros(0)
-    y = np.concatenate([_grid_maxima(result, int(cell)) for cell in high])
+    y, excess = _climbed(field, np.concatenate([_grid_maxima(result, int(cell)) for cell in high]))
+    if excess.max(initial=0.0) < 0.5 * (top - 1):
+        every = max(1, result.count // 6)
+        thin = np.zeros((result.count,) * dim, dtype=bool)
+        thin[(slice(every // 2, None, every),) * dim] = True
+        starts = [result.points(int(cell))[thin.ravel() & (flat[cell] > 0.97)] for cell in high]
+        y, excess = _climbed(field, np.concatenate([y, *starts]))
+    return y, excess
+
+
+def _climbed(field: Field, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Newton's ascent from the starts that promise c > 1; distinct maxima, highest first, and their excess."""
     box = field.tiles.low.min(axis=0), field.tiles.high.max(axis=0)
     for _ in range(5):
         c, gradient, hessian = field.derivatives(y)
@@ -311,7 +325,7 @@ class Measured:
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
         found, excess = (
-            _local_maxima(fields[0], result) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
+            _local_maxima(fields[0], result, top) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
         )
         where = np.concatenate([*points, found])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])

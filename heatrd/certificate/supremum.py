@@ -36,6 +36,8 @@ IntArray = NDArray[np.intp]
 
 _PIECES = 4  # subcells per axis of a side-2 cell
 _LEVELS = 24
+_WORK = 60_000_000  # Bernstein coefficients refined in one bound
+_CHUNK = 4_000_000  # of them at once
 _BLOCK = {1: 64, 2: 16, 3: 6}  # cells a side evaluated together
 
 
@@ -288,24 +290,24 @@ def upper_bound(result: Scan, accuracy: float) -> float:
                 live.append(b[keep])
     cells = np.concatenate(live) if live else np.zeros((0,) + (m,) * dim)
     corners = (slice(None),) + (slice(None, None, m - 1),) * dim
-    for _ in range(_LEVELS):
-        if not len(cells):
-            break
+    waiting, work = [(0, cells)] if len(cells) else [], 0
+    while waiting:  # depth first, so that memory stays bounded
+        level, cells = waiting.pop()
         best = max(best, float(cells[corners].max()))
         target = max(best, 1.0) * (1 + 0.5 * accuracy)
         flat = cells.reshape(len(cells), -1).max(axis=1)
         if m > 3:
             flat = np.fmin(flat, _quadratic_bound(cells))
         keep = flat > target
-        if (~keep).any():
-            top = max(top, float(flat[~keep].max()))
+        work += int(keep.sum()) * m**dim
+        if level == _LEVELS or work > _WORK:  # hopelessly many: accept the bounds reached
+            keep[:] = False
+        top = max(top, float(flat[~keep].max(initial=0.0)))
         cells = cells[keep]
-        if cells.size > 24_000_000:  # hopelessly many: accept the bound reached
-            break
         for axis in range(dim):
             cells = np.concatenate([_along(h, cells, axis + 1) for h in _halves(m)])
-    if len(cells):
-        top = max(top, float(cells.max()))
+        parts = -(-cells.size // _CHUNK)
+        waiting += [(level + 1, part) for part in np.array_split(cells, parts)] if parts else []
     top = max(top, best)
     rounding = 1e-14
     return max((top + result.dropped) / (1.0 - error) * (1 + rounding), result.skipped)

@@ -200,15 +200,18 @@ class _Exchange:
             elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
                 if self._judge(y, w, tilt) or time.thread_time() > self.deadline:
                     break
-            take = matter > max(1e-2 * worst, 0.02 * self.tol)
-            if take.any():
-                take &= squared_distances(check.maxima, y).min(axis=1) > _APART**2
-            order = np.argsort(-matter * take)[: min(int(take.sum()), _MOST_ATOMS - len(y))]
-            new = check.maxima[order]
-            settled = len(order) <= 2 or (fine and worst <= 100 * self.tol)
+            new = self._needed(check.maxima, matter, y)
+            settled = len(new) <= 2 or (fine and worst <= 100 * self.tol)
             if len(new):
                 y, w = self._insert(tiles, y, w, new, 0.02 * self.tol)
         return self._best(y, w)
+
+    def _needed(self, maxima: FloatArray, matter: FloatArray, y: FloatArray) -> FloatArray:
+        """Maxima of c that matter and stand apart from the atoms, worst first."""
+        take = matter > max(1e-2 * float(matter.max(initial=0.0)), 0.02 * self.tol)
+        take &= squared_distances(maxima, y).min(axis=1, initial=np.inf) > _APART**2
+        order = np.argsort(-matter * take)
+        return maxima[order[: min(int(take.sum()), _MOST_ATOMS - len(y))]]
 
     def _convex(
         self, tiles: Tiles, y: FloatArray, w: FloatArray, radius: float, tol: float
