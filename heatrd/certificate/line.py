@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from heatrd.errors import TooLarge
 from heatrd.kernels import line as kernels
 from heatrd.quadrature.line_measure import LineMeasure
 
@@ -47,6 +48,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 
+_MOST_CELLS = 2.0**52  # so that their numbers are exact
 _REACH = 12.0
 _EDGE = 10.0  # beyond a cut by this many √ε c is what the tail adds
 _FAR = 12.0  # and before it by this many, the tail adds nothing
@@ -145,6 +147,8 @@ def _cells(x: FloatArray, root: float, beyond: Beyond | None) -> FloatArray:
     """Centres of cells covering [x₀, x_n] and what is near a cut, leaving out wide gaps where c < 1 trivially."""
     width = _CELL * root
     low, high = (x[0], x[-1]) if beyond is None else beyond.hull(x, root)
+    if not (high - low) / width < _MOST_CELLS:
+        raise TooLarge(f"the source spans {(high - low) / root:.2g} times √ε; use a larger epsilon", _MOST_CELLS)
     span = int(math.floor((high - low) / width)) + 1
     if span <= 4 * x.size + 100:
         return np.asarray(low + width * (np.arange(span) + 0.5))

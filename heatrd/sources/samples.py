@@ -83,7 +83,7 @@ def _samples(x: Any) -> FloatArray:
         points = raw.astype(np.float64) if raw.dtype.kind in "biuf" else np.array(raw.tolist(), dtype=np.float64)
         if raw.dtype.kind in "USc":
             raise TypeError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(
             "from_samples: the samples are not all numbers; need an array of shape (n,) or (n, d)"
         ) from None

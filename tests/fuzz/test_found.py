@@ -51,6 +51,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.as_source("isotropic-t", scale=1e-221),
         lambda: heatrd.as_source("isotropic-laplace", scale=1e-308),
         lambda: heatrd.as_source("circle", radius=5e-324),
+        lambda: heatrd.from_samples(10**400),
+        lambda: heatrd.solve(sources.Atoms([0.0, 1.0], [1e-308, 1.0]), epsilon=1.5e-308),
         lambda: heatrd.as_source("sinc-mixture", means=[-2e139, 2e139], widths=4e-91, sharpened=-6e88),
         lambda: closed_forms.sphere_rate(1000, 1.8e-80, 1e308),
         lambda: heatrd.blahut_arimoto(sources.Triangular(-2.0, 1.5, 3.5), 1e-17, points=[0.5]),
