@@ -14,7 +14,7 @@ from heatrd.certificate.supremum import degrees, interpolation_error, scan, uppe
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.kernels import space as kernels
 from heatrd.laws import as_law
-from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, posterior
+from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, posterior, thinned
 from heatrd.reconstruction import product, radial, space
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
@@ -59,6 +59,21 @@ def test_posterior_matches_logsumexp(d):
         np.testing.assert_allclose(z, log_z[rows], rtol=0, atol=1e-12)
         np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
         assert p.shape == (rows.stop - rows.start, len(near))
+
+
+def test_thinned_tails_keep_mass_and_mean():
+    x, w = cloud(20, 4000, 2)
+    w *= np.exp(-0.5 * (x**2).sum(axis=1))
+    tiles = make_tiles(x, w / w.sum())
+    lightest, side = 1e-5, 0.8
+    thin = thinned(tiles, lightest, side)
+    tail = tiles.weights < lightest
+    assert thin.size < 0.8 * tiles.size
+    assert thin.weights.sum() == pytest.approx(1.0, abs=1e-14)
+    np.testing.assert_allclose(thin.weights @ thin.points, tiles.weights @ tiles.points, atol=1e-13)
+    second = np.abs(thin.weights @ thin.points**2 - tiles.weights @ tiles.points**2).max()
+    assert 0 < second < tiles.weights[tail].sum() * side**2 / 4
+    np.testing.assert_array_equal(np.sort(thin.weights)[-50:], np.sort(tiles.weights)[-50:])
 
 
 @pytest.mark.parametrize("apart", [1.0, 1e12, 1e25])

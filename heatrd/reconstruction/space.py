@@ -35,7 +35,7 @@ from heatrd.certificate.supremum import degrees
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
-from heatrd.quadrature.tiles import Field, Tiles, make_tiles, squared_distances
+from heatrd.quadrature.tiles import Field, Tiles, make_tiles, squared_distances, thinned
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_moments import optimal_moments
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
@@ -53,6 +53,7 @@ _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
 _RADIUS = 1.3
+_LIGHT = 0.1  # of the tolerance: lighter nodes of the coarse quadrature are thinned out
 _APART = 0.1  # √ε: new atoms and centres of moments stand further apart
 _NEWTON_CYCLES = 2  # before the convex problem of moments is called
 _MOST_MOMENTS = 3000
@@ -163,6 +164,7 @@ class _Exchange:
             ).tiles
             if self.coarse.size > 0.7 * self.tiles.size:
                 self.coarse = self.tiles
+            self.coarse = thinned(self.coarse, _LIGHT * tol, _LATTICE / 2)
         half = make_tiles(0.5 * self.tiles.points, self.tiles.weights)
         self.wide = Field(half, np.log(half.weights))
         double = make_tiles(2.0 * self.tiles.points, self.tiles.weights)
