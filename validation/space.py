@@ -51,7 +51,6 @@ SOURCES: dict[str, Callable[[], Source]] = {
     ),
 }
 SMOKE = ("ring", "disc", "square", "two-moons", "samples")
-BUDGET = {0.5: 5.0, 0.2: 5.0, 0.1: 5.0, 0.05: 30.0}
 
 
 def row(name: str, share: float) -> dict[str, Any]:
