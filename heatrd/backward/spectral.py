@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, integrate
 
 from heatrd.grids import Grid
 
@@ -135,7 +135,7 @@ class Spectrum:
         rim = (self.square > (0.85 * outer) ** 2) & (self.square <= outer**2)
         share = max((rim & self.kept).sum(), 1) / max(rim.sum(), 1)
         density = _box_volume(self.grid) * share * _sphere_area(self.grid.dim) / (2 * math.pi) ** self.grid.dim
-        tail = density * np.trapezoid(q ** (self.grid.dim - 1) * np.exp(np.minimum(log_energy, 600)), q)
+        tail = density * integrate.trapezoid(q ** (self.grid.dim - 1) * np.exp(np.minimum(log_energy, 600)), q)
         return math.sqrt(max(grown, 0.0) + float(tail))
 
 
