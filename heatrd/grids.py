@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -147,7 +148,8 @@ def as_grid(axes: Grid | ArrayLike | Sequence[ArrayLike]) -> Grid:
     if isinstance(axes, Grid):
         return axes
     try:
-        listed = [axes] if np.ndim(axes[0]) == 0 else list(axes)  # type: ignore[index, arg-type]
+        given: Any = axes
+        listed = [given] if np.ndim(given[0]) == 0 else list(given)
         arrays = tuple(np.array(arguments.numbers(x, "grid: axis")) for x in listed)
     except (TypeError, ValueError, OverflowError, IndexError, KeyError) as error:
         raise InvalidInput(f"grid: need one increasing array of coordinates per axis: {error}") from None

@@ -64,8 +64,8 @@ class CriticalValue(float):
         self.lower, self.upper, self.method = float(lower), float(upper), method
         return self
 
-    def __getnewargs__(self) -> tuple[float, float, float, str]:  # type: ignore[override]
-        return float(self), self.lower, self.upper, self.method
+    def __reduce__(self) -> tuple[type[CriticalValue], tuple[float, float, float, str]]:
+        return CriticalValue, (float(self), self.lower, self.upper, self.method)
 
     @property
     def interval(self) -> tuple[float, float]:
