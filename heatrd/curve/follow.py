@@ -177,7 +177,7 @@ class Follower:
             self._divide(eps)
         for _ in range(_ATTEMPTS):
             found = self._centre(eps, self._predicted(eps))
-            if found is None and self._past:
+            if found is None and len(self._past) > 1:
                 found = self._centre(eps, self._nodes)
             if found is None:
                 self._divide(eps)
@@ -218,7 +218,7 @@ class Follower:
         y, nu, slack, free = start.y, start.nu, start.slack, start.free
         tau = _BARRIER * self.tol * start.envelope
         root = math.sqrt(eps)
-        for done in range(31 if not self._past else 9):
+        for done in range(31 if len(self._past) < 2 else 9):
             system = _System.at(self._measure, y, nu, free, root)
             residual = system.residual(slack)
             if not math.isfinite(residual):
