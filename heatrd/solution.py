@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import entr
 
 from heatrd import arguments
 from heatrd.certificate.base import Certificate
@@ -32,6 +33,7 @@ __all__ = ["Certified", "Solution", "certify", "solve"]
 
 _TARGET = 5e-10  # relative accuracy of a distortion or rate target
 _TRIALS = 40
+_VANISHED = 1500.0  # exp(−_VANISHED/2) is zero in double precision
 _FARTHEST = 1e100  # standard deviations
 _JUMP = 1e-8  # a bracket on log ε narrower than this is a jump of the law, bridged by mixing both sides
 
@@ -214,9 +216,8 @@ def solve(
         certificate, regime = counted(value)
     else:
         certificate, regime = _find(counted, src, name, value)
-    return Solution(
-        src, certificate, regime, certificate.distortion, tolerance, counted.count, time.perf_counter() - began
-    )
+    reached = variance if regime == "zero-rate" else certificate.distortion
+    return Solution(src, certificate, regime, reached, tolerance, counted.count, time.perf_counter() - began)
 
 
 def _check_reach(source: Source, law: DiscreteLaw) -> None:
@@ -300,7 +301,7 @@ def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[
         trial = _Trial(t, residual(certificate), certificate, regime)
         if best is None or abs(trial.f) < abs(best.f):
             best = trial
-        if abs(trial.f) <= _TARGET:
+        if abs(trial.f) <= _TARGET or (name == "rate" and value >= _entropy(source)):
             break
         low, high = (trial, high) if trial.f < 0 else (low, trial)
         proposal = None if last is None or last.f == trial.f else _secant(last, trial)
@@ -356,13 +357,36 @@ def _inside(low: _Trial, high: _Trial, proposal: float | None) -> float:
 
 
 def _first_epsilon(source: Source, name: str, value: float) -> float:
-    """Start from the Shannon lower bound's ε = D/d, or from the Gaussian's ε at the rate."""
+    """Start from the Shannon lower bound's ε = D/d, or from the Gaussian's ε at the rate; for a discrete source, whose
+    atoms at distance δ are confused with probability exp(−δ²/2ε), from no less than that allows.
+    """
+    nearest = _nearest(source) if source.is_discrete else 0.0
     if name == "distortion":
-        return value / source.dim
-    epsilon = source.total_variance / source.dim * math.exp(-2 * value / source.dim)
+        return max(value / source.dim, nearest / (2 * math.log(source.total_variance / value) + 1))
+    least = nearest / _VANISHED
+    if value >= _entropy(source):
+        return least
+    epsilon = max(source.total_variance / source.dim * math.exp(-2 * value / source.dim), least)
     if epsilon < sys.float_info.min:
         raise InvalidInput(f"rate={value:g} nats needs a distortion below what double precision holds; ask for less")
     return epsilon
+
+
+def _entropy(source: Source) -> float:
+    """Rate at which nothing of a discrete source is lost; infinite for others."""
+    masses = source.discrete_part[1]
+    return float(entr(masses).sum()) if source.is_discrete else math.inf
+
+
+def _nearest(source: Source) -> float:
+    """The least squared distance between two atoms."""
+    points = source.discrete_part[0]
+    if source.dim == 1:
+        return float(np.diff(np.sort(points[:, 0])).min() ** 2)
+    from scipy.spatial import cKDTree
+
+    centred = (points - points.mean(axis=0)) / math.sqrt(source.total_variance)
+    return float(cKDTree(centred).query(centred, k=2)[0][:, 1].min() ** 2 * source.total_variance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

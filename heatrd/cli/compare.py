@@ -127,7 +127,10 @@ def read_points(file: str, unit: str) -> list[tuple[float, float]]:
         text = Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read {file!r}: {error}; a text file with two columns is needed") from None
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=_delimiter(text)) if any(map(str.strip, row))]
+    try:
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=_delimiter(text)) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InvalidInput(f"{file!r} is no table: {error}; a text file with two columns is needed") from None
     rows = [[cell.strip() for cell in row] for row in rows if not row[0].lstrip().startswith("#")]
     if not rows:
         raise InvalidInput(f"{file!r} holds no points; give lines such as 0.1,1.7 (distortion, rate)")

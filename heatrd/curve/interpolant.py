@@ -66,7 +66,8 @@ class ConvexCurve:
         if x.size == 1:
             return np.full(d.shape, y[0]) + self.m[0] * (d - x[0])
         index = np.clip(np.searchsorted(x, d, side="right") - 1, 0, x.size - 2)
-        value = np.where(self.cubic[index], self._cubic(d, index), self._quadratic(d, index))
+        inside = np.clip(d, x[0], x[-1])
+        value = np.where(self.cubic[index], self._cubic(inside, index), self._quadratic(inside, index))
         below = y[0] + self.m[0] * x[0] * (np.log(np.maximum(d, _TINY)) - self.u[0])
         return np.where(d < x[0], below, np.where(d > x[-1], y[-1], value))
 
@@ -79,11 +80,12 @@ class ConvexCurve:
         if x.size == 1:
             return np.where(d < x[0], below, 0.0)
         i = np.clip(np.searchsorted(x, d, side="right") - 1, 0, x.size - 2)
+        inside = np.clip(d, x[0], x[-1])
         du = self.u[i + 1] - self.u[i]
-        t = (np.log(np.maximum(d, _TINY)) - self.u[i]) / du
+        t = (np.log(np.maximum(inside, _TINY)) - self.u[i]) / du
         p, q = self.left[i] * x[i] * du, self.right[i] * x[i + 1] * du
-        first = _hermite_derivatives(t, self.y[i], self.y[i + 1], p, q)[0] / (du * np.maximum(d, _TINY))
-        t = (d - x[i]) / (x[i + 1] - x[i])
+        first = _hermite_derivatives(t, self.y[i], self.y[i + 1], p, q)[0] / (du * np.maximum(inside, _TINY))
+        t = (inside - x[i]) / (x[i + 1] - x[i])
         c, l, m, r = self.share[i], self.left[i], self.middle[i], self.right[i]
         second = np.where(t <= c, l + (m - l) * t / c, r + (m - r) * (1 - t) / (1 - c))
         value = np.where(self.cubic[i], first, second)

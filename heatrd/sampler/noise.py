@@ -11,6 +11,7 @@ path
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -22,6 +23,8 @@ from scipy.stats import qmc
 __all__ = ["Antithetic", "Plain", "Quasi", "Stream", "midpoint_order", "paths_from_normals"]
 
 FloatArray = NDArray[np.float64]
+
+_RNG = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"  # its name before scipy 1.15
 
 
 class Stream(Protocol):
@@ -82,7 +85,7 @@ class Quasi:
         self.rng, self.n, self.dim = rng, n, dim
         self.times = times
         count = len(times) - 1
-        sobol = qmc.Sobol(2 + dim * (1 + count), scramble=True, rng=rng)
+        sobol = qmc.Sobol(2 + dim * (1 + count), scramble=True, **{_RNG: rng})
         points = sobol.random_base2(max(int(np.ceil(np.log2(n))), 0))[:n]
         np.clip(points, 1e-16, 1 - 1e-16, out=points)
         self._uniforms = points[:, :2].copy()

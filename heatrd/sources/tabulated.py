@@ -17,6 +17,7 @@ import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
+from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources.base import FloatArray, Source, Source1D
@@ -55,7 +56,7 @@ class Tabulated(Source):
     name = "tabulated"
 
     def __new__(cls, coords: Any = ((0.0, 1.0),), density: Any = (1.0, 1.0), normalize: bool = False) -> Tabulated:
-        if cls is Tabulated and np.ndim(density) == 1:
+        if cls is Tabulated and arguments.numbers(density, "tabulated: density").ndim == 1:
             return super().__new__(Tabulated1D)
         return super().__new__(cls)
 

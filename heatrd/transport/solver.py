@@ -24,6 +24,7 @@ Reference: Cuturi, NeurIPS 2013; Schmitzer, SIAM J. Sci. Comput. 41 (2019) A1443
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -360,7 +361,7 @@ def _schedule(mu: Marginal, nu: Marginal, epsilon: float, factor: float) -> list
     high = np.maximum(_corner(mu, np.max), _corner(nu, np.max))
     with np.errstate(over="ignore"):
         largest = 0.5 * float(np.sum((high - low) ** 2))
-    if not largest <= _LONGEST * epsilon:
+    if not largest <= min(_LONGEST * epsilon, sys.float_info.max):
         raise InvalidInput(
             f"the points lie too far apart for epsilon={epsilon:g}: the cost reaches {largest / epsilon:.3g} epsilon; "
             f"need <= {_LONGEST:g}, or a larger epsilon"

@@ -42,6 +42,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.sinkhorn([0.0, 1e308], [1.0, 2.0], 0.1),
         lambda: heatrd.sinkhorn([0.0, 1.0], [1.0, 2.0], [[1], [2, 3]]),
         lambda: heatrd.sinkhorn([0.0, 1.0], [1.0, 2.0], 0.1, tol=1e166),
+        lambda: heatrd.sinkhorn([[0.0, 1e160]], [[1e160, 0.0]], 1e308),
+        lambda: sources.Tabulated([[0.0, 1.0], [0.0, 1.0]], [[1.0, 2.0], [3.0]]),
         lambda: heatrd.from_grid((1e-114 * np.arange(3.0),) * 3, np.ones((3, 3, 3)), normalize=True),
         lambda: heatrd.backward_heat(sources.Gaussian(0.0, 1.0), 0.3, noise=1e3, method="spectral"),
         lambda: heatrd.sample(lambda t, x: -x, 16, 5, curve=True, epsilon=0.1, initial=UNIFORM),
@@ -157,6 +159,35 @@ def test_a_curve_of_rate_zero_has_no_slope():
     assert curve.slope([-0.0, 1e-3, 2.0]).tolist() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("variance", [5e-215, 1e250])
+def test_slopes_beyond_the_variance_are_zero(variance):
+    curve = heatrd.rd_curve(sources.Gaussian(0.0, variance), rates=[0.0, 0.3, 0.8], tol=1e-2)
+    assert curve.slope([1.001 * variance, 1e300]).tolist() == [0.0, 0.0]
+    assert curve.rate([1.001 * variance, 1e300]).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("share", [1e-6, 1e-12, 1e-20])
+def test_small_distortions_of_discrete_sources_are_met(share):
+    source = sources.Atoms([1.238270e-59, 1.487394e-59], [0.124894, 0.875106])
+    solution = heatrd.solve(source, distortion=share * source.total_variance)
+    assert solution.distortion == pytest.approx(share * source.total_variance, rel=1e-9)
+    assert solution.gap < 1e-10 and solution.rate == pytest.approx(0.376563843, abs=1e-9 + 50 * share)
+    assert solution.evaluations <= 15
+
+
+def test_rates_beyond_the_entropy_of_a_discrete_source_in_the_plane():
+    solution = heatrd.solve(sources.Atoms([[0.0, 0.0], [1.0, 0.0], [0.3, 0.4]]), rate=5.0, tol=1e-3)
+    assert solution.evaluations == 1 and solution.distortion < 1e-20
+    assert solution.rate_lower <= math.log(3) <= solution.rate + 1e-9
+
+
+def test_at_rate_zero_the_distortion_is_the_variance():
+    source = heatrd.as_source("multivariate-t", df=1.75e21)
+    solution = heatrd.solve(source, epsilon=1.5, tol=1e-4)
+    assert solution.regime == "zero-rate" and solution.distortion == source.total_variance
+    heatrd.testing.check_solution(solution)
+
+
 def test_a_point_at_the_end_of_the_numbers_gets_no_mass():
     law = heatrd.blahut_arimoto(UNIFORM, 0.1, 3, points=[0.25, 0.75, 1e308]).law
     assert law.weights.tolist() == pytest.approx([0.5, 0.5, 0.0])
@@ -243,3 +274,11 @@ def test_constant_samples_among_several_curves(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("3\n3\n")
     assert main(["curve", "uniform", "--rates", "0", "--samples", str(tmp_path / "x.csv")]) == 0
     assert "-" in capsys.readouterr().out
+
+
+def test_a_table_that_is_no_table_for_the_reader(tmp_path, capsys):
+    from heatrd.cli import main
+
+    (tmp_path / "x.csv").write_text("1" * 200_000 + ",2\n")
+    assert main(["compare", str(tmp_path / "x.csv"), "--source", "uniform"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
