@@ -10,6 +10,7 @@ from scipy import optimize
 import heatrd
 from heatrd.certificate import space as space_certificate
 from heatrd.certificate.space import Measured, certify_law, check_nodes, space_problem
+from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.kernels import space as kernels
@@ -125,6 +126,36 @@ def test_posterior_kernels_match_their_twins():
     np.testing.assert_allclose(gram, np.tril((g * tiles.weights[:, None]).T @ g), atol=1e-11)
     moments = np.einsum("i,ij,ijk,ijl->jkl", tiles.weights, p, xi, xi) / w[:, None, None]
     np.testing.assert_allclose(second, np.triu(np.ones((2, 2))) * moments, atol=1e-11)
+
+
+def test_near_atoms_are_those_that_matter_somewhere_in_the_box():
+    tiles = make_tiles(*cloud(18, 200, 3, spread=5.0), side=2.0)
+    y, w = cloud(19, 60, 3, spread=5.0)
+    log_w = np.log(w)
+    pointer, near = near_atoms(tiles, y, log_w, 20.0)
+    for t in range(len(tiles)):
+        nearest = np.clip(y, tiles.low[t], tiles.high[t])
+        farthest = np.where(2 * y < tiles.low[t] + tiles.high[t], tiles.high[t], tiles.low[t])
+        sure = (log_w - 0.5 * ((y - farthest) ** 2).sum(axis=1)).max()
+        expected = np.flatnonzero(log_w - 0.5 * ((y - nearest) ** 2).sum(axis=1) > sure - 20.0)
+        np.testing.assert_array_equal(near[pointer[t] : pointer[t + 1]], expected)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_local_maxima_of_a_scan_are_those_of_the_sum(d):
+    """Against scipy's ascent of the sum itself, from the points that make it."""
+    x, a = cloud(20, 12, d, spread=2.5)
+    tiles = make_tiles(x, 3 * a)
+    field = Field(tiles, np.log(tiles.weights))
+    accuracy = 1e-9
+    result = scan(field, accuracy)
+    y, excess = local_maxima(result, upper_bound(result, accuracy))
+    np.testing.assert_allclose(excess, field.at(y) - 1, atol=1e-8)
+    assert (np.diff(excess) <= 0).all()
+    for start in x:
+        top = optimize.minimize(lambda z: -field.at(z[None])[0], start, tol=1e-10)
+        if -top.fun > 1.001:
+            assert np.sqrt(((y - top.x) ** 2).sum(axis=1)).min() < 1e-3
 
 
 def test_another_field_on_the_cells_of_a_scan():

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from scipy import special
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.supremum import Scan, scan, upper_bound, values_on
+from heatrd.certificate.space_maxima import local_maxima
+from heatrd.certificate.supremum import scan, upper_bound, values_on
 from heatrd.errors import InvalidInput
 from heatrd.kernels.moments import moment_log_sum
 from heatrd.kernels.space import posterior_sum
@@ -200,63 +201,6 @@ class NodalCheck:
         return self.objective - self.lower
 
 
-def _local_maxima(field: Field, result: Scan, top: float) -> tuple[FloatArray, FloatArray]:
-    """Local maxima of c with c > 1, and their excess c − 1; a second, denser search where the proved ``top`` is higher.
-
-    On a narrow slanting ridge no grid point need be near the maximum, which then has no start among the grid's own.
-    """
-    dim = field.tiles.dim
-    flat = result.values.reshape(len(result.values), int(np.prod(result.values.shape[1:])))
-    high = np.flatnonzero(flat.max(axis=1, initial=0.0) > 0.97)
-    if not len(high):
-        return np.zeros((0, dim)), np.zeros(0)
-    y, excess = _climbed(field, np.concatenate([_grid_maxima(result, int(cell)) for cell in high]))
-    if excess.max(initial=0.0) < 0.5 * (top - 1):
-        every = max(1, result.count // 6)
-        thin = np.zeros((result.count,) * dim, dtype=bool)
-        thin[(slice(every // 2, None, every),) * dim] = True
-        starts = [result.points(int(cell))[thin.ravel() & (flat[cell] > 0.97)] for cell in high]
-        y, excess = _climbed(field, np.concatenate([y, *starts]))
-    return y, excess
-
-
-def _climbed(field: Field, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Newton's ascent from the starts that promise c > 1; distinct maxima, highest first, and their excess."""
-    box = field.tiles.low.min(axis=0), field.tiles.high.max(axis=0)
-    for _ in range(5):
-        c, gradient, hessian = field.derivatives(y)
-        values, vectors = np.linalg.eigh(hessian)
-        curvature = -np.maximum(np.abs(values), 1e-4)
-        step = -np.einsum("nij,nj->ni", vectors, np.einsum("nji,nj->ni", vectors, gradient) / curvature)
-        length = np.sqrt((step**2).sum(axis=1))
-        promising = c + np.einsum("ni,ni->n", gradient, step) > 1  # twice the gain that the quadratic promises
-        y = np.clip(y + step * np.minimum(1.0, 0.3 / np.maximum(length, 1e-300))[:, None], *box)[promising]
-    c = field.at(y)
-    order = np.argsort(-c, kind="stable")
-    order = order[c[order] > 1]
-    free = np.ones(len(order), dtype=bool)
-    chosen = []
-    for i, j in enumerate(order):
-        if free[i]:
-            chosen.append(j)
-            free &= ((y[order] - y[j]) ** 2).sum(axis=1) > 0.4**2
-    return y[chosen], c[chosen] - 1
-
-
-def _grid_maxima(result: Scan, cell: int) -> FloatArray:
-    """Grid points of one cell not below their neighbours, and above 0.97."""
-    v = result.values[cell]
-    top = np.ones(v.shape, dtype=bool)
-    for axis in range(v.ndim):
-        up = np.diff(v, axis=axis)
-        first = [slice(None)] * v.ndim
-        last = [slice(None)] * v.ndim
-        first[axis], last[axis] = slice(None, -1), slice(1, None)
-        top[tuple(first)] &= up <= 0
-        top[tuple(last)] &= up >= 0
-    return result.points(cell)[(top & (v > 0.97)).ravel()]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Supremum:
     """The proved log sup c; local maxima of c above 1 and their excess; points where c is high and log⁺ c there."""
@@ -324,9 +268,7 @@ class Measured:
             other = values_on(fields[1], result, high, self.accuracy).ravel()
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
-        found, excess = (
-            _local_maxima(fields[0], result, top) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
-        )
+        found, excess = local_maxima(result, top) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
         where = np.concatenate([*points, found])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
         return Supremum(max(float(np.log(top)), self.beyond_range()), found, excess, where, logs)

@@ -15,6 +15,7 @@ from heatrd.kernels._jit import jit
 
 __all__ = [
     "chebyshev_table",
+    "near_boxes",
     "posterior_gram",
     "posterior_moments",
     "posterior_sum",
@@ -56,6 +57,46 @@ def radial_log_kernel(r, s, reach, coefficients, width, out):
                 u = math.log1p(r[i] * s[j]) / width
                 panel = min(int(u), last)
                 out[i, j] = -0.5 * apart * apart + _clenshaw(coefficients, panel, 2.0 * (u - panel) - 1.0)
+
+
+@jit
+def near_boxes(low, high, y, log_w, drop, pointer):
+    """Atoms that some point of each box may see, ascending, box by box; ``pointer`` (T + 1,) is filled.
+
+    The others have posterior mass below e^−drop everywhere in the box.
+    """
+    d = y.shape[1]
+    largest = np.empty(y.shape[0])
+    near = np.empty(y.shape[0], np.int64)
+    found = np.empty(max(y.shape[0], 1024), np.int64)
+    pointer[0] = 0
+    for t in range(low.shape[0]):
+        sure = -math.inf
+        for j in range(y.shape[0]):
+            nearest = 0.0
+            farthest = 0.0
+            for k in range(d):
+                under = low[t, k] - y[j, k]
+                over = y[j, k] - high[t, k]
+                apart = max(under, over, 0.0)
+                nearest += apart * apart
+                across = max(abs(under), abs(over))
+                farthest += across * across
+            sure = max(sure, log_w[j] - 0.5 * farthest)
+            largest[j] = log_w[j] - 0.5 * nearest
+        count = 0
+        for j in range(y.shape[0]):
+            if largest[j] > sure - drop:
+                near[count] = j
+                count += 1
+        last = pointer[t] + count
+        if last > found.size:
+            longer = np.empty(2 * last, np.int64)
+            longer[: pointer[t]] = found[: pointer[t]]
+            found = longer
+        found[pointer[t] : last] = near[:count]
+        pointer[t + 1] = last
+    return found[: pointer[low.shape[0]]].copy()
 
 
 @jit

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heatrd.kernels.space import near_boxes
+
 __all__ = [
     "DROP",
     "LOG_HUGE",
@@ -121,13 +123,6 @@ def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     return out
 
 
-def _box_distances(low: FloatArray, high: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Squared distance of each point to the nearest and to the farthest point of one box."""
-    nearest = np.maximum(np.maximum(low - points, points - high), 0.0)
-    farthest = np.maximum(np.abs(points - low), np.abs(points - high))
-    return (nearest**2).sum(axis=-1), (farthest**2).sum(axis=-1)
-
-
 def near_atoms(
     tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = DROP
 ) -> tuple[IntArray, IntArray]:
@@ -135,15 +130,9 @@ def near_atoms(
 
     The others have posterior mass below exp(−drop) everywhere in the tile.
     """
-    kept = []
-    batch = max(1, 500_000 // max(atoms.size, 1))
-    for first in range(0, len(tiles), batch):
-        low, high = tiles.low[first : first + batch, None], tiles.high[first : first + batch, None]
-        nearest, farthest = _box_distances(low, high, atoms)
-        sure = np.max(log_weights - 0.5 * farthest, axis=1, keepdims=True)
-        kept.append(log_weights - 0.5 * nearest > sure - drop)
-    keep = np.concatenate(kept)
-    return np.concatenate([[0], np.cumsum(keep.sum(axis=1))]), np.nonzero(keep)[1]
+    pointer = np.empty(len(tiles) + 1, np.int64)
+    near = near_boxes(tiles.low, tiles.high, np.ascontiguousarray(atoms), log_weights, drop, pointer)
+    return pointer, near
 
 
 def posterior(
