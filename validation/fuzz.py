@@ -180,7 +180,8 @@ def watched(numbers: Sequence[int], seed: int, workers: int, seconds: float = ma
     for record in campaign(numbers, seed, workers):
         records.append(record)
         if "detail" in record:
-            print(f"case {record['case']} {record['probe']}: {record['outcome']}: {record['detail'][-600:]}", flush=True)
+            tail = record["detail"][-600:]
+            print(f"case {record['case']} {record['probe']}: {record['outcome']}: {tail}", flush=True)
         if len(records) % 500 == 0:
             print(f"-- {len(records)} cases", dict(collections.Counter(r["outcome"] for r in records)), flush=True)
         if time.monotonic() - began > seconds:
