@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import math
 import os
@@ -163,7 +164,9 @@ def write_columns(file: str, columns: Mapping[str, Any]) -> None:
     """Write equally long named columns to ``.csv``, or named arrays of any shape to ``.npz``."""
     if file.lower().endswith(".npz"):
         arrays: dict[str, Any] = {name: np.asarray(column) for name, column in columns.items()}
-        np.savez(file, **arrays)
+        content = io.BytesIO()  # a zip archive cut off by a full disk complains once more when it is collected
+        np.savez(content, **arrays)
+        Path(file).write_bytes(content.getvalue())
         return
     with open(file, "w", newline="") as stream:
         writer = csv.writer(stream)
