@@ -11,13 +11,13 @@ pytest.importorskip("optax")
 import jax.numpy as jnp  # noqa: E402
 
 from heatrd.errors import InvalidInput  # noqa: E402
-from heatrd.neural import readout  # noqa: E402
+from heatrd.neural import law_bound, readout  # noqa: E402
 from heatrd.neural.coordinates import coordinates_of  # noqa: E402
 from heatrd.neural.losses import ENTROPIES, tec_loss  # noqa: E402
 from heatrd.neural.model import Model  # noqa: E402
 from heatrd.neural.network import ControlNetwork  # noqa: E402
 from heatrd.neural.rollout import Grid, final_draw, roll_out, time_grid  # noqa: E402
-from heatrd.neural.start import NODES, gaussian_start, mixture_start  # noqa: E402
+from heatrd.neural.start import COMMITTEE, NODES, gaussian_start, mixture_start  # noqa: E402
 from heatrd.neural.terminal import (  # noqa: E402
     GaussianMixtureLaw,
     Mixture,
@@ -168,24 +168,25 @@ DRAWN = stats.norm.rvs(size=(40000, 1), random_state=4) * 0.4 + COINS[np.random.
 @pytest.fixture(scope="module")
 def table():
     """Start of two components N(±1.2, 0.16), far enough apart that six would be too many."""
-    def draw(n):
-        return DRAWN[: min(n, 20000)]
+    def draw(n, batch):
+        return DRAWN[np.random.default_rng(batch).integers(20000, size=n)]
 
     return mixture_start(draw, DRAWN[20000:], np.array([1.6]), (0.02, 0.5), 6, np.random.default_rng(0))
 
 
 def test_the_start_finds_the_components_of_a_mixture_and_no_more(table):
-    assert table.shape == (NODES, 2, 3)
+    assert table.shape == (NODES, 2 * COMMITTEE, 3)
     low = np.geomspace(0.02, 0.5, NODES) < 0.16
     assert low.sum() > 3
-    assert np.allclose(np.sort(table[low, :, 1]), [-1.2, 1.2], atol=0.02)
+    assert np.allclose(np.sort(table[low, :, 1]), np.repeat([-1.2, 1.2], COMMITTEE), atol=0.02)
     assert np.allclose(table[low, :, 2], 0.16, atol=0.01)
 
 
 def test_a_gaussian_source_starts_at_its_own_solution():
     x = np.random.default_rng(6).normal(size=(30000, 2)) * np.sqrt([1.0, 0.3])
-    table = mixture_start(lambda n: x[:16000], x[16000:], np.array([1.0, 0.3]), RANGE, 3, np.random.default_rng(0))
-    assert np.array_equal(table, gaussian_start(np.array([1.0, 0.3])))
+    lam = np.array([1.0, 0.3])
+    table = mixture_start(lambda n, batch: x[:16000], x[16000:], lam, RANGE, 3, np.random.default_rng(0))
+    assert np.array_equal(table, gaussian_start(lam))
 
 
 @pytest.mark.parametrize("t", [0.0, 0.6, 0.97])
@@ -258,7 +259,7 @@ def test_negentropy_is_exact_for_gaussians_and_positive_otherwise():
 
 def test_law_parts_are_integrals_of_the_kernel():
     z, eps, v = np.array([[0.3], [-1.1]]), 0.2, np.array([0.7])
-    log_z, square = readout._gaussian_part(z, v, eps)
+    log_z, square = law_bound._gaussian_part(z, v, eps)
     for i, x in enumerate(z[:, 0]):
 
         def integrand(y, power, x=x):
@@ -275,7 +276,7 @@ def test_particle_part_is_the_dense_sum():
     square = ((z[:, None] - y) ** 2).sum(axis=-1)
     k = np.exp(-square / (2 * eps))
     w = rng.dirichlet(np.ones(5))
-    log_z, distance = readout._particle_part(z, y, np.log(w), eps)
+    log_z, distance = law_bound._particle_part(z, y, np.log(w), eps)
     assert np.allclose(log_z, np.log(k @ w))
     assert np.allclose(distance, (k * square) @ w / (k @ w))
 
@@ -286,8 +287,8 @@ def test_polishing_finds_the_two_atoms_of_a_coin():
     start = np.random.default_rng(1).normal(size=(30, 1))
     values = []
     for sweeps in (0, 1, 5, 400):
-        y, log_w = readout.polish(start, z, eps, sweeps)
-        values.append(-readout._particle_part(z, y, log_w, eps)[0].mean())
+        y, log_w = law_bound.polish(start, z, eps, sweeps)
+        values.append(-law_bound._particle_part(z, y, log_w, eps)[0].mean())
     a = 0.9
     for _ in range(200):
         a = np.tanh(a / eps)
@@ -297,7 +298,7 @@ def test_polishing_finds_the_two_atoms_of_a_coin():
 
 def test_shares_maximise_the_likelihood():
     log_z = np.log(np.random.default_rng(8).uniform(0.1, 1.0, size=(400, 3)))
-    alpha = readout._fit_shares(log_z)
+    alpha = law_bound._fit_shares(log_z, 3)
     assert np.isclose(alpha.sum(), 1) and (alpha > 0).all()
     best = np.log(np.exp(log_z) @ alpha).mean()
     for direction in np.eye(3):

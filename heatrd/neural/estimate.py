@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from heatrd.arguments import integer, word
 from heatrd.neural.fitted import Fitted
-from heatrd.neural.readout import Bound, chain_bound, end_points, law_bound, paper_readout, polish, remove_known_moments
+from heatrd.neural.law_bound import explicit_law, polish
+from heatrd.neural.model import Model
+from heatrd.neural.readout import Bound, chain_bound, end_points, paper_readout, remove_known_moments
 from heatrd.neural.results import NeuralEstimate
 from heatrd.neural.rollout import Grid
 
@@ -23,8 +26,8 @@ HELD_OUT_POINTS = 16384
 PARTICLES_UP_TO_DIM = 3
 POLISHING_SWEEPS, POLISHING_SWEEPS_BEYOND = 25, 8
 POLISHED = 256
-SELECTION_POINTS = 2048
-CHAIN_POINTS = 4096
+SELECTION_POINTS = 8192
+CHAIN_POINTS, CHAIN_SELECTION_POINTS = 4096, 2048
 PAPER_POINTS = 2048
 PAPER_POINTS_WITHOUT_PARTICLES = 8192
 READOUT_STEPS = 32
@@ -106,29 +109,35 @@ def _bound(
     """The bound asked for; ``auto`` compares both on the points for choices, so that the choice does not bias it."""
     model, grid = fitted.model, fitted.settings.grid
     fit = fitted.coordinates.forward(fitted.choice)
-    starts = np.resize(pool, (how.particles, pool.shape[1]))
-
-    def law(z: FloatArray) -> Bound:
-        y = end_points(model, starts, eps, key=read_key(how.seed, 2), grid=grid)
-        refined = polish(y[:POLISHED], pool, eps, how.polishing) if how.polishing else None
-        return law_bound(model, y, fit, z, eps, refined)
-
-    def chain(z: FloatArray, stream: int) -> Bound:
-        key = read_key(how.seed, stream)
-        return chain_bound(
-            model, z, eps, entropy=fitted.settings.entropy, importance=how.importance, key=key, grid=grid
-        )
-
-    trials = {}
+    bounds: dict[str, Callable[[FloatArray], Bound]] = {}
+    trials: dict[str, FloatArray] = {}
     if how.method in ("auto", "law"):
-        trials["law"] = law(fit).values
+        bounds["law"] = _law(model, pool, fit, eps, how, grid)
+        trials["law"] = bounds["law"](fit).values
     if how.method in ("auto", "chain"):
-        trials["chain"] = chain(fit, 3).values
+        few, entropy = fit[:CHAIN_SELECTION_POINTS], fitted.settings.entropy
+
+        def chain(z: FloatArray, stream: int = 4) -> Bound:
+            key = read_key(how.seed, stream)
+            return chain_bound(model, z, eps, entropy=entropy, importance=how.importance, key=key, grid=grid)
+
+        bounds["chain"], trials["chain"] = chain, chain(few, 3).values
     method = min(trials, key=lambda name: float(trials[name].mean()))
     held = held if method == "law" else held[:CHAIN_POINTS]
-    bound = law(held) if method == "law" else chain(held, 4)
+    bound = bounds[method](held)
     if exact_moments:
         eigenvalues = fitted.coordinates.eigenvalues
-        values = remove_known_moments(held, bound.values, fit, trials[method], eigenvalues)
+        trial = trials[method]
+        values = remove_known_moments(held, bound.values, fit[: len(trial)], trial, eigenvalues)
         bound = Bound(values, bound.distortion)
     return bound, method
+
+
+def _law(
+    model: Model, pool: FloatArray, fit: FloatArray, eps: float, how: Reading, grid: Grid
+) -> Callable[[FloatArray], Bound]:
+    """The explicit law of rollouts from the training points ``pool``."""
+    starts = np.resize(pool, (how.particles, pool.shape[1]))
+    y = end_points(model, starts, eps, key=read_key(how.seed, 2), grid=grid)
+    refined = polish(y[:POLISHED], pool, eps, how.polishing) if how.polishing else None
+    return explicit_law(model, y, fit, eps, refined)

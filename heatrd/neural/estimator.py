@@ -28,10 +28,11 @@ from heatrd.neural.estimate import (
 )
 from heatrd.neural.fitted import Fitted, new_model, read_fitted, settings_of, write_fitted
 from heatrd.neural.model import Model
+from heatrd.neural.plan import plan_of
 from heatrd.neural.readout import end_points
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
 from heatrd.neural.start import start_of
-from heatrd.neural.training import plan_of, train
+from heatrd.neural.training import train
 from heatrd.sources import Source
 
 __all__ = ["R2D2", "ControlAt"]

@@ -1,10 +1,4 @@
-"""Read-outs at one ε: the paper's estimate, and two upper bounds on L(ε) that hold in expectation.
-
-**Law.** Freeze ν̂ = a mixture of: particles, the end points of rollouts; the learned Gaussian mixture; the Gaussian
-source's own solution and broad Gaussians, which defend the tails; particles polished on training points. All parts have
-k∗ν̂ in closed form, their shares are fitted by expectation–maximisation on points that made none of them, and F(ν̂) =
-−E_μ log k∗ν̂ ≥ L(ε) is averaged over held-out points that ν̂ has never seen: unbiased for F(ν̂), whatever the
-network learned. Particles alone stop at log M nats.
+"""Read-outs of paths at one ε: the paper's estimate, and an upper bound on L(ε) that holds in expectation.
 
 **Chain.** For any normalised φ_s = G_{ε(1−s)} ∗ ν and any chain P, with W the Brownian chain and K independent paths
 from each x,
@@ -39,9 +33,7 @@ __all__ = [
     "PaperReadout",
     "chain_bound",
     "end_points",
-    "law_bound",
     "paper_readout",
-    "polish",
     "remove_known_moments",
 ]
 
@@ -49,9 +41,6 @@ FloatArray = NDArray[np.float64]
 Array = jax.Array
 
 READOUT_SHARE = 1e-3
-BROAD_VARIANCES = (1.0, 4.0, 25.0)
-SHARE_FLOOR = 1e-7
-EM_SWEEPS = 60
 BLOCK = 1 << 22
 
 
@@ -146,57 +135,6 @@ def paper_readout(
     return PaperReadout(energy + terminal + offset, energy, terminal, distortion)
 
 
-def polish(particles: FloatArray, z: FloatArray, epsilon: float, sweeps: int) -> tuple[FloatArray, FloatArray]:
-    """Lower F at the points ``z`` (n, d) by expectation–maximisation over positions and weights of particles (m, d).
-
-    Each sweep sets w_j ← mean_i p_ij and y_j ← Σ_i p_ij z_i / Σ_i p_ij, p_ij the posterior of atom j given z_i: F at
-    ``z`` never increases. Returns positions and log-weights.
-    """
-    y, log_w = particles, np.full(len(particles), -np.log(len(particles)))
-    for _ in range(sweeps):
-        joint = log_w + (z @ y.T - 0.5 * (y**2).sum(axis=1)) / epsilon
-        posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        mass = posterior.sum(axis=0)
-        keep = mass > SHARE_FLOOR
-        y, log_w = (posterior.T @ z)[keep] / mass[keep, None], np.log(mass[keep] / mass[keep].sum())
-    return y, log_w
-
-
-def law_bound(
-    model: Model,
-    particles: FloatArray,
-    fit: FloatArray,
-    held_out: FloatArray,
-    epsilon: float,
-    polished: tuple[FloatArray, FloatArray] | None = None,
-) -> Bound:
-    """F(ν̂) at the points ``held_out`` (n, d), ν̂ made from ``particles`` (m, d), its shares fitted at ``fit`` (k, d).
-
-    ``polished``: positions and log-weights of further particles.
-    """
-    eigenvalues = np.asarray(model.network.eigenvalues, dtype=np.float64)
-    parameters = model.law.parameters(jnp.asarray([epsilon], jnp.float32))
-    log_w, means, variances = (np.asarray(p[0], dtype=np.float64) for p in parameters)
-
-    uniform = np.full(len(particles), -np.log(len(particles)))
-    laws = [(particles, uniform)] + ([] if polished is None else [polished])
-
-    def parts(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-        columns = [_particle_part(z, y, w, epsilon) for y, w in laws]
-        columns += [_mixture_part(z, log_w, means, variances, epsilon)]
-        columns += [_gaussian_part(z, np.maximum(eigenvalues - epsilon, 0.0), epsilon)]
-        columns += [_gaussian_part(z, kappa * eigenvalues, epsilon) for kappa in BROAD_VARIANCES]
-        return np.stack([c[0] for c in columns], axis=1), np.stack([c[1] for c in columns], axis=1)
-
-    shares = _fit_shares(parts(fit)[0])
-    log_z, square = parts(held_out)
-    joint = log_z + np.log(shares)
-    total = _logsumexp(joint)
-    distortion = float((np.exp(joint - total[:, None]) * square).sum(axis=1).mean())
-    return Bound(-total, distortion)
-
-
 def chain_bound(
     model: Model, z: FloatArray, epsilon: float, *, entropy: str, grid: Grid, importance: int, key: Array
 ) -> Bound:
@@ -247,54 +185,3 @@ def remove_known_moments(
     with_mean = np.concatenate([np.ones((len(design), 1)), design], axis=1)
     coefficients = np.linalg.lstsq(with_mean, fit_values, rcond=None)[0][1:]
     return np.asarray(values - features(held_out) @ coefficients)
-
-
-def _particle_part(z: FloatArray, y: FloatArray, log_w: FloatArray, epsilon: float) -> tuple[FloatArray, FloatArray]:
-    """log k∗(weighted points y) and the posterior mean of ‖z − Y‖², both (n,)."""
-    log_z, square = np.empty(len(z)), np.empty(len(z))
-    rows = max(1, BLOCK // len(y))
-    y_square = (y**2).sum(axis=1)
-    for start in range(0, len(z), rows):
-        block = z[start : start + rows]
-        distance = np.maximum((block**2).sum(axis=1)[:, None] + y_square - 2 * block @ y.T, 0.0)
-        joint = log_w - distance / (2 * epsilon)
-        top = joint.max(axis=1, keepdims=True)
-        weight = np.exp(joint - top)
-        mass = weight.sum(axis=1)
-        log_z[start : start + rows] = np.log(mass) + top[:, 0]
-        square[start : start + rows] = np.einsum("ij,ij->i", weight, distance) / mass
-    return log_z, square
-
-
-def _mixture_part(
-    z: FloatArray, log_w: FloatArray, means: FloatArray, variances: FloatArray, epsilon: float
-) -> tuple[FloatArray, FloatArray]:
-    """The same for ν = Σ_j w_j N(a_j, diag v_j), component by component."""
-    parts = [_gaussian_part(z - a, v, epsilon) for a, v in zip(means, variances)]
-    joint = np.stack([p[0] for p in parts], axis=1) + (log_w - _logsumexp(log_w[None])[0])
-    total = _logsumexp(joint)
-    square = (np.exp(joint - total[:, None]) * np.stack([p[1] for p in parts], axis=1)).sum(axis=1)
-    return total, square
-
-
-def _gaussian_part(z: FloatArray, v: FloatArray, epsilon: float) -> tuple[FloatArray, FloatArray]:
-    """The same for ν = N(0, diag v): k∗ν = Π √(ε/(v+ε)) exp(−z²/2(v+ε)), Y | z ~ N(zv/(v+ε), vε/(v+ε))."""
-    keep = epsilon / (v + epsilon)
-    log_z = 0.5 * np.log(keep).sum() - 0.5 * (z**2 / (v + epsilon)).sum(axis=1)
-    square = ((keep * z) ** 2).sum(axis=1) + (v * keep).sum()
-    return log_z, square
-
-
-def _fit_shares(log_z: FloatArray) -> FloatArray:
-    """Maximise Σ log Σ_i α_i Z_i over shares α by EM, floored so that every part stays a defence."""
-    z = np.exp(log_z - log_z.max(axis=1, keepdims=True))
-    alpha = np.full(z.shape[1], 1.0 / z.shape[1])
-    for _ in range(EM_SWEEPS):
-        alpha = alpha * (z / (z @ alpha)[:, None]).mean(axis=0)
-    alpha = np.maximum(alpha, SHARE_FLOOR)
-    return np.asarray(alpha / alpha.sum())
-
-
-def _logsumexp(x: FloatArray) -> FloatArray:
-    top = x.max(axis=1)
-    return np.asarray(top + np.log(np.exp(x - top[:, None]).sum(axis=1)))

@@ -1,52 +1,44 @@
 """Where the learned mixture begins: maximum likelihood on training points, at a few ε.
 
-−F(ν) is the mean log-likelihood of X = Y + √ε ξ with Y ~ ν, so the best Gaussian mixture ν of J components at ε is the
-best mixture of components N(a_j, v_j + ε) for the source itself: expectation–maximisation with variances bounded below
-by ε, started at the smallest ε and continued upwards.
+−F(ν) is the mean log-likelihood of X = Y + √ε ξ with Y ~ ν (`heatrd.neural.likelihood`).
 
 F is blind to what ν does on scales well below √ε, the late control is not: components that the likelihood does not ask
 for make the control worse. So the smallest J is taken whose likelihood at other points is within a standard error of
 the best. J = 1 is the Gaussian solution N(0, (λ − ε)₊), known beforehand: a Gaussian source keeps it, and so does a
-sample too small to tell.
+sample too small to tell. Beyond that, what one fit gets wrong on those scales is an accident of its start and its
+points: a committee of fits is averaged, and continued on fresh points from the smallest ε upwards.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.neural.data import Data
+from heatrd.neural.likelihood import Fit, averaged, first_good, log_likelihood, online_sweeps, spread_out_fit
 
 __all__ = ["NODES", "gaussian_start", "mixture_start", "start_of"]
 
 FloatArray = NDArray[np.float64]
+Draw = Callable[[int, int], FloatArray]
 
 PLAIN = ("elliptical", "negentropy")
 """Entropies that leave the mixture at the Gaussian solution."""
 START_STREAM = 2**31 + 1
-VALIDATION_POINTS = 8192
+VALIDATION_POINTS = 32768
 NODES = 9
 COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-RESTARTS, TRIAL_SWEEPS = 3, 15
-FIRST_SWEEPS = 60
-SWEEPS = 12
+SWEEPS, MEMBER_SWEEPS = 60, 30
 PATIENCE = 2
-PRIOR_POINTS = 2.0
-"""Weight of the source's own variance in each component's, in points."""
-TRIAL_POINTS, POINTS, WORK = 16384, 65536, 2**19
-"""Points to choose J by, at most so many for the chosen J, and at most so many distances a sweep."""
-LOG_2PI = float(np.log(2 * np.pi))
-
-
-class Fit(NamedTuple):
-    """Gaussian mixture for the source: log-weights (J,), means (J, d), second moments S (J, d); variances max(S, ε)."""
-
-    log_w: FloatArray
-    means: FloatArray
-    square: FloatArray
+POINTS = 32768
+BATCH, SMALLEST_BATCH, BATCH_WORK = 8192, 2048, 2**17
+"""Points in a batch of the continuation, fewer where their distances to the means were more than the last."""
+COMMITTEE, COMMITTEE_NUMBERS = 6, 256
+"""Fits averaged, as far as their means stay below so many numbers."""
+FIRST_GAINS, GAINS = range(2, 82), range(4, 44)
 
 
 def gaussian_start(eigenvalues: FloatArray) -> FloatArray:
@@ -61,93 +53,56 @@ def gaussian_start(eigenvalues: FloatArray) -> FloatArray:
 
 
 def mixture_start(
-    draw: Callable[[int], FloatArray],
+    draw: Draw,
     check: FloatArray,
     eigenvalues: FloatArray,
     epsilon_range: tuple[float, float],
     components: int,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Return a table (K, J, 1 + 2d) fitted at points ``draw(n)`` (n, d), its J ≤ ``components`` chosen at ``check``."""
-    low, d = epsilon_range[0], eigenvalues.size
-    fit = draw(TRIAL_POINTS)
-    fits = [Fit(np.zeros(1), np.zeros((1, d)), eigenvalues[None])]
-    scores = [_log_likelihood(check, fits[0], low)]
-    for count in (j for j in COUNTS if j <= min(components, len(fit) // 2)):
-        fits.append(_first(fit, count, eigenvalues, low, rng))
-        scores.append(_log_likelihood(check, fits[-1], low))
-        if _smallest_good(scores) < len(scores) - PATIENCE:
-            break
-    chosen = _smallest_good(scores)
-    if chosen == 0:
+    """Return a table (K, J, 1 + 2d) fitted at points ``draw(n, batch)`` (n, d).
+
+    Each member of the committee has at most ``components`` components, their number chosen at ``check``.
+    """
+    low = epsilon_range[0]
+
+    def fitted(count: int, batch: int = 0) -> Fit:
+        sweeps = MEMBER_SWEEPS if batch else SWEEPS
+        return spread_out_fit(draw(POINTS, batch), count, eigenvalues, low, sweeps, rng)
+
+    first = _chosen(fitted, check, eigenvalues, low, components)
+    count = first.log_w.size
+    if count == 1:
         return gaussian_start(eigenvalues)
-    found, rows = fits[chosen], []
-    fit = draw(int(np.clip(WORK / found.means.size, TRIAL_POINTS, POINTS)))
+    members = min(COMMITTEE, max(1, COMMITTEE_NUMBERS // first.means.size))
+    size = int(np.clip(BATCH_WORK // count, SMALLEST_BATCH, BATCH))
+    fits = [first, *(fitted(count, batch) for batch in range(1, members))]
+    batches = itertools.count(members)
+    rows: list[FloatArray] = []
+
+    def fresh() -> FloatArray:
+        return draw(size, next(batches))
+
     for epsilon in np.geomspace(*epsilon_range, NODES):
-        for _ in range(SWEEPS):
-            found = _sweep(fit, found, eigenvalues, epsilon)
+        gains = GAINS if rows else FIRST_GAINS
+        fits = [online_sweeps(fresh, fit, eigenvalues, epsilon, gains) for fit in fits]
+        found = averaged(fits)
         rows.append(np.concatenate([found.log_w[:, None], found.means, found.square], axis=1))
     return np.stack(rows)
 
 
-def _smallest_good(scores: list[FloatArray]) -> int:
-    """First of the candidates whose mean score is within a standard error of the best one's."""
-    best = max(scores, key=lambda score: float(score.mean()))
-    lead = [best - score for score in scores]
-    return next(i for i, gap in enumerate(lead) if gap.mean() <= gap.std() / np.sqrt(gap.size))
-
-
-def _first(
-    x: FloatArray, count: int, prior: FloatArray, epsilon: float, rng: np.random.Generator
+def _chosen(
+    fitted: Callable[[int], Fit], check: FloatArray, eigenvalues: FloatArray, epsilon: float, components: int
 ) -> Fit:
-    """Best of a few short runs from spread-out points, continued."""
-    trials = []
-    for _ in range(RESTARTS):
-        width = prior * count ** (-2.0 / prior.size)
-        trial = Fit(np.full(count, -np.log(count)), _spread_out(x, count, rng), np.tile(width, (count, 1)))
-        for _ in range(TRIAL_SWEEPS):
-            trial = _sweep(x, trial, prior, epsilon)
-        trials.append(trial)
-    found = max(trials, key=lambda trial: float(_log_likelihood(x, trial, epsilon).mean()))
-    for _ in range(FIRST_SWEEPS):
-        found = _sweep(x, found, prior, epsilon)
-    return found
-
-
-def _spread_out(x: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
-    """``count`` of the points, each drawn with probability ∝ squared distance to those before (k-means++)."""
-    chosen = [x[rng.integers(len(x))]]
-    nearest = ((x - chosen[0]) ** 2).sum(axis=1)
-    while len(chosen) < count:
-        total = nearest.sum()
-        index = rng.choice(len(x), p=nearest / total) if total > 0 else rng.integers(len(x))
-        chosen.append(x[index])
-        nearest = np.minimum(nearest, ((x - chosen[-1]) ** 2).sum(axis=1))
-    return np.array(chosen)
-
-
-def _sweep(x: FloatArray, fit: Fit, prior: FloatArray, epsilon: float) -> Fit:
-    """One step of expectation–maximisation for weights, means and variances v + ε ≥ ε."""
-    joint = _log_joint(x, fit, epsilon)
-    posterior = np.exp(joint - joint.max(axis=1, keepdims=True))
-    posterior /= posterior.sum(axis=1, keepdims=True)
-    count = posterior.sum(axis=0) + 1e-9
-    means = (posterior.T @ x) / count[:, None]
-    square = (posterior.T @ x**2) / count[:, None] - means**2
-    square = (count[:, None] * square + PRIOR_POINTS * prior) / (count[:, None] + PRIOR_POINTS)
-    return Fit(np.log(count / count.sum()), means, square)
-
-
-def _log_joint(x: FloatArray, fit: Fit, epsilon: float) -> FloatArray:
-    """log w_j N(x; a_j, diag max(S_j, ε)), (n, J)."""
-    variance = np.maximum(fit.square, epsilon)
-    distance = x**2 @ (1 / variance).T - 2 * x @ (fit.means / variance).T + (fit.means**2 / variance).sum(axis=1)
-    return np.asarray(fit.log_w - 0.5 * (distance + (np.log(variance) + LOG_2PI).sum(axis=1)))
-
-
-def _log_likelihood(x: FloatArray, fit: Fit, epsilon: float) -> FloatArray:
-    """Log-density of the mixture at ``x`` (n, d), (n,)."""
-    return np.asarray(np.logaddexp.reduce(_log_joint(x, fit, epsilon), axis=1))
+    """The smallest fit whose likelihood at ``check`` is within a standard error of the best one's."""
+    fits = [Fit(np.zeros(1), np.zeros((1, eigenvalues.size)), eigenvalues[None])]
+    scores = [log_likelihood(check, fits[0], epsilon)]
+    for count in (j for j in COUNTS if j <= components):
+        fits.append(fitted(count))
+        scores.append(log_likelihood(check, fits[-1], epsilon))
+        if first_good(scores) < len(scores) - PATIENCE:
+            break
+    return fits[first_good(scores)]
 
 
 def start_of(
@@ -159,7 +114,7 @@ def start_of(
         return gaussian_start(eigenvalues)
     check = forward(data.validation(VALIDATION_POINTS, seed))
 
-    def draw(n: int) -> FloatArray:
-        return forward(data.train(n, seed, START_STREAM))
+    def draw(n: int, batch: int) -> FloatArray:
+        return forward(data.train(n, seed, START_STREAM + batch))
 
     return mixture_start(draw, check, eigenvalues, span, components, np.random.default_rng((seed, START_STREAM)))
