@@ -1,41 +1,33 @@
 """One entry: `solve` picks the regime, certifies, and returns a `Solution`.
 
-A target distortion or rate is met by finding the ε at which the solution's own pair has it: D(ε) increases and R(ε)
-decreases, both
-continuous wherever the source has a density. Each trial is warm-started from the last. The certificate is at the
-very point returned.
+A target distortion or rate is met by finding the ε at which the solution's own pair has it
+(`heatrd.reconstruction.target`). The certificate is at the very point returned.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import entr
 
 from heatrd import arguments
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.reconstruction.dispatch import certify_law, default_tolerance, resolvable, solver_for
-from heatrd.sources import Source, Source1D, as_source
+from heatrd.reconstruction.target import Counted, Guess, find
+from heatrd.sources import Source, as_source
 
 if TYPE_CHECKING:
     from heatrd.bridge import SchrodingerBridge
 
 __all__ = ["Certified", "Solution", "certify", "solve"]
 
-_TARGET = 5e-10  # relative accuracy of a distortion or rate target
-_TRIALS = 40
-_VANISHED = 1500.0  # exp(−_VANISHED/2) is zero in double precision
 _FARTHEST = 1e100  # standard deviations
-_JUMP = 1e-8  # a bracket on log ε narrower than this is a jump of the law, bridged by mixing both sides
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,13 +203,30 @@ def solve(
         return _silence(
             src, value if name == "distortion" else variance, tolerance, began, value if name == "epsilon" else math.inf
         )
-    counted = _Counted(src, start, tolerance)
-    if name == "epsilon":
-        certificate, regime = counted(value)
-    else:
-        certificate, regime = _find(counted, src, name, value)
-    reached = variance if regime == "zero-rate" else certificate.distortion
-    return Solution(src, certificate, regime, reached, tolerance, counted.count, time.perf_counter() - began)
+    if name != "epsilon":
+        return solve_target(src, name, value, tolerance, start=start)
+    counted = Counted(src, start, tolerance)
+    return _solution(counted, *counted(value), began)
+
+
+def solve_target(
+    source: Source,
+    name: str,
+    value: float,
+    tol: float,
+    guess: Guess | None = None,
+    start: DiscreteLaw | None = None,
+) -> Solution:
+    """Return the point at a distortion or a rate (``name``) known to be in range, looking first at the guess."""
+    began = time.perf_counter()
+    counted = Counted(source, start, tol)
+    return _solution(counted, *find(counted, name, value, guess), began)
+
+
+def _solution(counted: Counted, certificate: Certificate, regime: str, began: float) -> Solution:
+    source = counted.source
+    reached = source.total_variance if regime == "zero-rate" else certificate.distortion
+    return Solution(source, certificate, regime, reached, counted.tol, counted.count, time.perf_counter() - began)
 
 
 def _check_reach(source: Source, law: DiscreteLaw) -> None:
@@ -227,26 +236,6 @@ def _check_reach(source: Source, law: DiscreteLaw) -> None:
         reach = float(np.abs(law.points - np.asarray(source.mean)).max() / spread)
     if reach > _FARTHEST:
         raise InvalidInput(f"the law reaches {reach:.2g} standard deviations of the source away; need <= {_FARTHEST:g}")
-
-
-class _Counted:
-    """A solver that counts its calls and starts each from the law of the last."""
-
-    def __init__(self, source: Source, start: DiscreteLaw | None, tol: float) -> None:
-        self.source, self.start, self.tol, self.count = source, start, tol, 0
-        self.solve_at = solver_for(source, tol)
-
-    def __call__(self, epsilon: float) -> tuple[Certificate, str]:
-        self.count += 1
-        epsilon = resolvable(self.source, epsilon)
-        certificate, regime = self.solve_at(epsilon, self.start)
-        patience = 1.0 if self.source.dim == 1 else 100.0  # in space a second attempt takes minutes
-        if certificate.gap > patience * self.tol and self.start is not None:  # a start can mislead
-            afresh, other = self.solve_at(epsilon, None)
-            if afresh.gap < certificate.gap:
-                certificate, regime = afresh, other
-        self.start = certificate.law if regime == "atomic" else None
-        return certificate, regime
 
 
 def _target(name: str, value: Any) -> float:
@@ -269,124 +258,6 @@ def _silence(source: Source, distortion: float, tol: float, began: float, epsilo
     lagrangian = distortion / (2 * epsilon)
     certificate = Certificate(epsilon, lagrangian, lagrangian, distortion, 0.0, 0.0, point, point)
     return Solution(source, certificate, "zero-rate", distortion, tol, 0, time.perf_counter() - began)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Trial:
-    """A solve on the way to a target: t = log ε, the relative miss f, and what was found."""
-
-    t: float
-    f: float
-    certificate: Certificate
-    regime: str
-
-
-def _find(solve_at: _Counted, source: Source, name: str, value: float) -> tuple[Certificate, str]:
-    """Find ε at which the distortion or the rate has the value: bracketed secant on log ε."""
-    target = math.log(value)
-
-    def residual(certificate: Certificate) -> float:
-        if name == "distortion":
-            return math.log(max(certificate.distortion, 1e-320)) - target
-        middle = 0.5 * (certificate.rate + certificate.rate_lower)
-        return target - math.log(max(middle, 1e-300))
-
-    t = math.log(_first_epsilon(source, name, value))
-    low: _Trial | None = None
-    high: _Trial | None = None
-    best: _Trial | None = None
-    last: _Trial | None = None
-    for _ in range(_TRIALS):
-        certificate, regime = solve_at(math.exp(t))
-        trial = _Trial(t, residual(certificate), certificate, regime)
-        if best is None or abs(trial.f) < abs(best.f):
-            best = trial
-        if abs(trial.f) <= _TARGET or (name == "rate" and value >= _entropy(source)):
-            break
-        low, high = (trial, high) if trial.f < 0 else (low, trial)
-        proposal = None if last is None or last.f == trial.f else _secant(last, trial)
-        last = trial
-        if low is not None and high is not None:
-            width = abs(high.t - low.t)
-            if isinstance(source, Source1D) and width < _JUMP:
-                best = min(best, _blend(source, solve_at.tol, low, high, residual), key=lambda each: abs(each.f))
-                break
-            if width < 1e-13:
-                break
-            t = _inside(low, high, proposal)
-        else:
-            step = (proposal - t) if proposal is not None and (proposal - t) * -trial.f > 0 else -trial.f
-            t = t + max(-1.0, min(1.0, step if abs(step) > 1e-12 else -math.copysign(1e-6, trial.f)))
-    assert best is not None
-    return best.certificate, best.regime
-
-
-def _blend(source: Source, tol: float, low: _Trial, high: _Trial, residual: Callable[[Certificate], float]) -> _Trial:
-    """Go from one law and slope to the other: F is convex in ν, so mixtures of near-optimal laws are near-optimal."""
-    a, b = low.certificate.law, high.certificate.law
-    share, left, right = 0.5, (0.0, low.f), (1.0, high.f)
-    best = low if abs(low.f) < abs(high.f) else high
-    for _ in range(12):
-        law = DiscreteLaw(
-            np.concatenate([a.points, b.points]), np.concatenate([(1 - share) * a.weights, share * b.weights])
-        )
-        t = low.t + share * (high.t - low.t)
-        certificate = certify_law(source, law, math.exp(t), tol=tol)
-        trial = _Trial(t, residual(certificate), certificate, low.regime)
-        if abs(trial.f) < abs(best.f):
-            best = trial
-        if abs(trial.f) <= _TARGET:
-            break
-        left, right = ((share, trial.f), right) if trial.f < 0 else (left, (share, trial.f))
-        share = left[0] - left[1] * (right[0] - left[0]) / (right[1] - left[1])
-        share = min(max(share, 0.0), 1.0)
-    return best
-
-
-def _secant(a: _Trial, b: _Trial) -> float:
-    return b.t - b.f * (b.t - a.t) / (b.f - a.f)
-
-
-def _inside(low: _Trial, high: _Trial, proposal: float | None) -> float:
-    """The secant's proposal where it falls well inside the bracket, else a guarded false position."""
-    width = high.t - low.t
-    if proposal is not None and low.t + 1e-3 * width < proposal < high.t - 1e-3 * width:
-        return proposal
-    t = low.t - low.f * width / (high.f - low.f)
-    return min(max(t, low.t + 0.02 * width), high.t - 0.02 * width)
-
-
-def _first_epsilon(source: Source, name: str, value: float) -> float:
-    """Start from the Shannon lower bound's ε = D/d, or from the Gaussian's ε at the rate; for a discrete source, whose
-    atoms at distance δ are confused with probability exp(−δ²/2ε), from no less than that allows.
-    """
-    nearest = _nearest(source) if source.is_discrete else 0.0
-    if name == "distortion":
-        return max(value / source.dim, nearest / (2 * math.log(source.total_variance / value) + 1))
-    least = nearest / _VANISHED
-    if value >= _entropy(source):
-        return least
-    epsilon = max(source.total_variance / source.dim * math.exp(-2 * value / source.dim), least)
-    if epsilon < sys.float_info.min:
-        raise InvalidInput(f"rate={value:g} nats needs a distortion below what double precision holds; ask for less")
-    return epsilon
-
-
-def _entropy(source: Source) -> float:
-    """Rate at which nothing of a discrete source is lost; infinite for others."""
-    masses = source.discrete_part[1]
-    return float(entr(masses).sum()) if source.is_discrete else math.inf
-
-
-def _nearest(source: Source) -> float:
-    """The least squared distance between two atoms."""
-    points = source.discrete_part[0]
-    if source.dim == 1:
-        return float(np.diff(np.sort(points[:, 0])).min() ** 2)
-    from scipy.spatial import cKDTree
-
-    centred = (points - points.mean(axis=0)) / math.sqrt(source.total_variance)
-    return float(cKDTree(centred).query(centred, k=2)[0][:, 1].min() ** 2 * source.total_variance)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -189,7 +189,7 @@ def test_repair_never_loses_and_stays_below():
 def test_a_law_is_worth_the_same_at_any_tolerance(tol):
     """Its far tail is a handful of atoms: a finer look at the tails costs no more than the mass out there."""
     source = heatrd.as_source("laplace")
-    found, _ = LineProblem(source, 1.25e-7).at(0.207)
+    found, _ = LineProblem(source, 1.25e-7)(0.207)
     again = LineProblem(source, tol).certify(found.law, 0.207)
     assert again.gap <= 1e-7 + 0.1 * tol
     assert max(found.lagrangian_lower, again.lagrangian_lower) <= min(found.lagrangian, again.lagrangian)
@@ -199,7 +199,7 @@ def test_particles_without_tails_are_completed():
     """The lower bound from the middle of a law: what is missing is put back, and nothing is overclaimed."""
     source = heatrd.as_source("laplace")
     problem = LineProblem(source, 1e-9)
-    full, _ = problem.at(0.1)
+    full, _ = problem(0.1)
     middle = np.abs(full.law.points[:, 0]) < 3.0
     part = heatrd.DiscreteLaw(full.law.points[middle], full.law.weights[middle] / full.law.weights[middle].sum())
     lower = problem.certify(part, 0.1).lagrangian_lower
@@ -274,7 +274,7 @@ def test_bad_laws_are_refused_in_one_line(points, weights, epsilon):
 def test_discretisation_error_is_carried():
     """A rough rule with a deliberately coarse tolerance reports what it does not know."""
     problem = LineProblem(heatrd.as_source("laplace"), 1e-9)
-    certificate, _ = problem.at(0.2)
+    certificate, _ = problem(0.2)
     assert 0 <= certificate.discretisation < 1e-11
     assert certificate.quadrature.weights.sum() == pytest.approx(1, abs=1e-14)
     assert heatrd.solve(heatrd.sources.Atoms([0.0, 1.0, 3.0]), epsilon=0.1).certificate.discretisation == 0.0

@@ -81,7 +81,7 @@ def test_taylor_models_of_the_addition(cuts):
 def test_dual_is_feasible_by_adaptive_quadrature(name):
     """∫ μ α k ≤ 1 + what the lower bound has paid for, recomputed with scipy's quadrature at random places."""
     source, problem, epsilon = standard(name, HEAVY[name])
-    found, _ = problem.at(HEAVY[name] * source.total_variance)
+    found, _ = problem(HEAVY[name] * source.total_variance)
     measure = problem.measure(epsilon, 0.5)
     y = (found.law.points[:, 0] - problem.shift) / problem.scale
     w = found.law.weights

@@ -45,7 +45,7 @@ def test_gaussian_reverse_water_filling(seed, log_epsilon):
 
 
 def test_equal_coordinates_in_ten_dimensions():
-    one, _ = line.LineProblem(Uniform(-1, 1), 1e-10).at(0.05)
+    one, _ = line.LineProblem(Uniform(-1, 1), 1e-10)(0.05)
     ten, regime = product.reconstruct(Box([-1] * 10, [1] * 10), 0.05)
     assert regime == "atomic"
     assert ten.lagrangian == pytest.approx(10 * one.lagrangian, abs=1e-8)
@@ -60,7 +60,7 @@ def test_blocks_of_different_kinds_add_up():
     source = Product([Disc(), Uniform(-1, 1)])
     together, _ = product.reconstruct(source, 0.1)
     disc, _ = radial.reconstruct(Disc(), 0.1)
-    edge, _ = line.LineProblem(Uniform(-1, 1), 1e-9).at(0.1)
+    edge, _ = line.LineProblem(Uniform(-1, 1), 1e-9)(0.1)
     assert together.lagrangian == pytest.approx(disc.lagrangian + edge.lagrangian, abs=2e-9)
     assert together.law.points.shape == (len(together.law), 3)
     assert together.law.weights.sum() == pytest.approx(1)

@@ -198,8 +198,7 @@ class _Worker:
     def __init__(self, source: Source, tol: float, bases: tuple[Knot, ...]) -> None:
         self.source, self.tol, self.bases = source, tol, list(bases)
         self.solve = solver(source, _GAP * tol)
-        problem = getattr(self.solve, "__self__", None)
-        self.line = problem if isinstance(problem, LineProblem) else None
+        self.line = self.solve if isinstance(self.solve, LineProblem) else None
         self.knots: list[Knot] = []
         self.marked: list[Solution] = []
         self.solves = self.certificates = 0

@@ -21,12 +21,14 @@ import heatrd
 from heatrd.closed_forms import differential_entropy
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.between import Between, Knot, pieces_between, refine, solver
+from heatrd.curve.guesses import guesses
 from heatrd.curve.records import fingerprint, pack_solution, unpack_solution
 from heatrd.curve.result import RDCurve
 from heatrd.curve.running import progress_bar, run_pieces
 from heatrd.errors import HeatrdError, HeatrdWarning, InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
-from heatrd.solution import Solution, solve
+from heatrd.reconstruction.target import Guess
+from heatrd.solution import Solution, solve, solve_target
 from heatrd.sources import RadialSource, Source, Source1D
 from heatrd.store import Checkpoint, digest
 
@@ -36,6 +38,7 @@ FloatArray = NDArray[np.float64]
 
 _SOLVED_GAP = 0.125  # gap of a solved point, as a share of the tolerance of the band
 _LONG = 3  # pieces of an interval in space from which on it is divided by solves, so that workers share it
+_APART = 4  # of so many targets one is solved first
 _SKIPPED = 4  # of so many points on the line one is solved, the others lie on the path between
 
 
@@ -48,9 +51,11 @@ def _solve_epsilon(source: Source, epsilon: float, tol: float, start: DiscreteLa
     return Solution(source, certificate, regime, certificate.distortion, tol, 1, time.perf_counter() - began)
 
 
-def _solve_target(source: Source, name: str, value: float, tol: float) -> Solution:
+def _solve_target(source: Source, name: str, value: float, tol: float, guess: Guess | None = None) -> Solution:
     """One solved point at a given distortion or rate."""
-    return solve(source, tol=tol, **{name: value})  # type: ignore[arg-type]
+    if guess is None:
+        return solve(source, tol=tol, **{name: value})  # type: ignore[arg-type]
+    return solve_target(source, name, value, tol, guess)
 
 
 class Sweep:
@@ -76,17 +81,27 @@ class Sweep:
     # -- the two kinds of sweep ------------------------------------------------------------------
 
     def at_targets(self, name: str, values: FloatArray) -> None:
-        """Solve at distortions or rates."""
+        """Solve at distortions or rates: some first, the others from what those tell of ε."""
         self.points = [None] * values.size
+        order = np.argsort(values, kind="stable")
+        first = np.unique(np.append(order[::_APART], order[-1]))
+        self._aim(name, values, first, {})
+        rest = np.setdiff1d(order, first)
+        known = [self.points[i] for i in order if i in set(first.tolist())]
+        self._aim(name, values, rest, guesses(name, [s for s in known if s is not None], values[rest]))
+
+    def _aim(self, name: str, values: FloatArray, which: NDArray[np.int64], guessed: Mapping[float, Guess]) -> None:
+        """Solve at some of the targets."""
+        targets = [float(values[i]) for i in which]
         jobs = [
-            (f"{name}-{float(v).hex()}", (_solve_target, (self.source, name, float(v), self._solved_tol())))
-            for v in values
+            (f"{name}-{v.hex()}", (_solve_target, (self.source, name, v, self._solved_tol(), guessed.get(v))))
+            for v in targets
         ]
 
         def keep(index: int, solution: Any) -> None:
             if isinstance(solution, HeatrdError):
                 raise solution
-            self.points[index] = solution
+            self.points[int(which[index])] = solution
 
         self._solutions(jobs, keep)
 

@@ -36,7 +36,7 @@ def solver_for(source: Source, tol: float) -> Solve:
     """Return ``solve(epsilon, start) -> (certificate, regime)`` for the source, prepared once for all ε."""
     if isinstance(source, Source1D):
         _check_place(source)
-        return line.LineProblem(source, tol).at
+        return line.LineProblem(source, tol)
     if product.applies(source):
         return lambda epsilon, start: product.reconstruct(source, epsilon, tol=tol, start=start)
     symmetric = radial.radial_form(source)

@@ -37,6 +37,7 @@ _SMOOTH, _BETWEEN = 0.9, 0.45  # the closest spacing far from where the density 
 _NEAR = 24.0  # near, in √ε; the way is as long again
 _ROUNDS = 24
 _SIMPLIFIED = 400  # laws larger than this are returned as they were found
+_HOPELESS = 1e-2  # residual of merged nodes from which on they are not bounded
 _PATIENCE = 5
 _APART = 10.0  # source nodes farther apart than this (in √ε) are solved side by side
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
@@ -169,6 +170,8 @@ def simplify(measure: LineMeasure, law: LineLaw, epsilon: float, tol: float) -> 
             slack_start=1e-7,
             iterations=8,
         )
+        if solved.residual > _HOPELESS:
+            continue
         trial = with_tails(measure, solved, epsilon, tol, law.rounds)
         if trial.bounds.gap <= max(0.5 * tol, law.bounds.gap):
             return trial

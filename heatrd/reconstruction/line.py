@@ -20,6 +20,7 @@ from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.quadrature.line_measure import LineMeasure, SettledLaw
+from heatrd.reconstruction.draft import Draft
 from heatrd.reconstruction.exchange import LineLaw, solve_line
 from heatrd.reconstruction.flank import blend, handed_over, settle
 from heatrd.reconstruction.interior_point import Nodes
@@ -101,7 +102,7 @@ class LineProblem:
         self._prepare(eps)
         return self.quadrature.measure(eps, width, self._settled)
 
-    def at(self, epsilon: float, start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
+    def __call__(self, epsilon: float, start: DiscreteLaw | None = None) -> tuple[Certificate, str]:
         """Return the certificate of the best law found at ε, and the regime.
 
         Raises
@@ -109,6 +110,11 @@ class LineProblem:
         TooLarge
             √ε is so small against the range that the nodes would not fit.
         """
+        draft = self.draft(epsilon, start)
+        return draft.prove(), draft.regime
+
+    def draft(self, epsilon: float, start: DiscreteLaw | None = None) -> Draft:
+        """Return the best law found at ε; what the finer quadrature says of it is left for its proof."""
         eps = self.standard(epsilon)
         self._prepare(eps)
         self._check_size(eps)
@@ -116,15 +122,21 @@ class LineProblem:
         if eps >= self.quadrature.variance * (1 - 1e-9):
             still = self._certificate(measure, np.zeros(1), np.ones(1), epsilon)
             if still.gap <= self.tol and still.log_sup <= 0.05 * self.tol:
-                return still, "zero-rate"
+                return Draft.of(still, "zero-rate")
         smooth = self._deblurred(measure, epsilon)
         if smooth is not None and smooth.gap <= max(self.tol, 1e-6):
-            return smooth, "backward-heat"
+            return Draft.of(smooth, "backward-heat")
         law = solve_line(self.measure(eps, 2.0), measure, eps, self.tol, self._start(start, measure))
-        found = self._certificate(measure, law.y, law.w, epsilon, law)
-        if smooth is not None and smooth.gap < found.gap:
-            return smooth, "backward-heat"
-        return found, "atomic"
+
+        def prove() -> Certificate:
+            return self._certificate(measure, law.y, law.w, epsilon, law)
+
+        if smooth is not None:
+            found = prove()
+            return Draft.of(smooth, "backward-heat") if smooth.gap < found.gap else Draft.of(found, "atomic")
+        bounds = law.bounds
+        distortion = bounds.distortion * self.scale * self.scale
+        return Draft(epsilon, bounds.upper, bounds.lower, distortion, self._law(law.y, law.w), "atomic", prove)
 
     def certify(self, law: DiscreteLaw, epsilon: float) -> Certificate:
         """Bound L(ε) from any law."""
@@ -211,9 +223,13 @@ class LineProblem:
             distortion=fine.distortion * self.scale * self.scale,
             log_sup=supremum(finer, y, w, eps, self.tol),
             discretisation=error,
-            law=DiscreteLaw((self.shift + self.scale * y)[:, None], w / w.sum()),
+            law=self._law(y, w),
             quadrature=DiscreteLaw((self.shift + self.scale * points)[:, None], masses / masses.sum()),
         )
+
+    def _law(self, y: FloatArray, w: FloatArray) -> DiscreteLaw:
+        """A law in standard units in those of the source."""
+        return DiscreteLaw((self.shift + self.scale * y)[:, None], w / w.sum())
 
     def _discretisation(self, measure: LineMeasure, finer: LineMeasure, first: LineBounds, fine: LineBounds) -> float:
         """Change of F between the two quadratures, plus what a mass defect could do."""
@@ -247,7 +263,7 @@ def reconstruct(
         A law to start from, such as the solution at a neighbouring ε.
     """
     _check_epsilon(epsilon)
-    return LineProblem(source, 1e-9 if tol is None else tol).at(epsilon, start)
+    return LineProblem(source, 1e-9 if tol is None else tol)(epsilon, start)
 
 
 def certify_law(source: Source1D, law: DiscreteLaw, epsilon: float, *, tol: float = 1e-9) -> Certificate:

@@ -118,7 +118,7 @@ def _blocks(source: Source) -> tuple[list[_Block], FloatArray]:
 
 def _solve_block(source: Source, epsilon: float, tol: float, start: Any) -> tuple[Certificate, str]:
     if isinstance(source, Source1D):
-        return line.LineProblem(source, tol).at(epsilon, start)
+        return line.LineProblem(source, tol)(epsilon, start)
     if applies(source):
         return reconstruct(source, epsilon, tol=tol, start=start)
     symmetric = radial.radial_form(source)

@@ -10,6 +10,8 @@ from heatrd.sources.base import FloatArray
 
 __all__ = ["tail_point"]
 
+_NARROW = 1e-12
+
 
 def tail_point(
     log_tail: Callable[[FloatArray], FloatArray], log_mass: float, low: float, high: float, *, side: int
@@ -34,7 +36,7 @@ def tail_point(
         first = int(inside[0]) if inside.size else 64
         if first == 0:
             return float(outer)
-        if grid[first] == grid[first - 1]:
-            break
         outer, inner = float(grid[first - 1]), float(grid[first])
+        if abs(inner - outer) <= _NARROW * abs(inner):
+            break
     return float(outer)

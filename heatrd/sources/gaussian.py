@@ -28,6 +28,7 @@ __all__ = ["Gaussian", "GaussianMixture"]
 
 LOG_2PI = float(np.log(2 * np.pi))
 _CHUNK = 1 << 22  # entries of the (points × components) table held at once
+_FEW = 16
 
 
 class GaussianMixture(Source):
@@ -224,8 +225,15 @@ class GaussianMixture1D(GaussianMixture, Source1D):
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             for i in range(0, flat.size if len(means) else 0, step):
                 table = log_term((flat[i : i + step, None] - means) / sigmas) + shift
-                out[i : i + step] = table[:, 0] if len(means) == 1 else special.logsumexp(table, axis=1)
+                out[i : i + step] = _log_sum_exp(table)
         return out.reshape(x.shape)
+
+
+def _log_sum_exp(table: FloatArray) -> FloatArray:
+    """log Σ_j exp(table_ij); by pairs where the columns are few, which is several times quicker."""
+    if table.shape[1] <= _FEW:
+        return np.asarray(np.logaddexp.reduce(table, axis=1))
+    return np.asarray(special.logsumexp(table, axis=1))
 
 
 class Gaussian(GaussianMixture):

@@ -1,0 +1,67 @@
+"""Distortion and rate targets: hit, certified, whatever the way there."""
+
+import math
+
+import numpy as np
+import pytest
+
+import heatrd
+from heatrd.curve.guesses import guesses
+from heatrd.reconstruction.line import LineProblem
+from heatrd.reconstruction.target import Counted, Guess, find
+
+
+@pytest.mark.parametrize("name", ["laplace", "exponential", "student-t", "gaussian-mixture", "uniform"])
+@pytest.mark.parametrize("kind", ["distortion", "rate"])
+def test_list_of_targets_is_hit_and_agrees_with_single_solves(name, kind):
+    source = heatrd.as_source(name)
+    values = source.total_variance * np.geomspace(0.02, 0.9, 9) if kind == "distortion" else np.linspace(0.1, 2.0, 9)
+    curve = heatrd.rd_curve(source, **{f"{kind}s": values})
+    for value, point in zip(values, curve.solutions, strict=True):
+        if kind == "distortion":
+            assert point.distortion == pytest.approx(value, rel=1e-9)
+        else:
+            assert point.rate == pytest.approx(value, rel=1e-9)
+        assert point.gap <= 1e-6
+    for place in (2, 5):
+        alone = heatrd.solve(source, **{kind: float(values[place])})
+        among = curve.solutions[place]
+        # intervals proved for the same distortion overlap
+        assert among.certificate.lower_bound(alone.distortion) <= alone.rate + 1e-12
+        assert alone.certificate.lower_bound(among.distortion) <= among.rate + 1e-12
+
+
+def test_order_of_targets_does_not_matter():
+    values = np.array([0.5, 0.02, 0.9, 0.1, 0.3, 0.05, 0.7, 0.2, 0.04])
+    one = heatrd.rd_curve("uniform", distortions=values)
+    other = heatrd.rd_curve("uniform", distortions=values[::-1])
+    assert [p.rate for p in one.solutions] == [p.rate for p in other.solutions[::-1]]
+
+
+def test_a_wrong_guess_costs_solves_only():
+    counted = Counted(heatrd.as_source("laplace"), None, 1e-9)
+    certificate, _ = find(counted, "distortion", 0.3, Guess(2.5, 0.1))
+    assert certificate.distortion == pytest.approx(0.3, rel=1e-9)
+    assert certificate.gap <= 1e-9
+
+
+def test_a_guess_between_solved_points_is_close():
+    source = heatrd.as_source("laplace")
+    known = [heatrd.solve(source, epsilon=e, tol=1e-7) for e in (0.05, 0.08, 0.13, 0.2, 0.3)]
+    inside = heatrd.solve(source, epsilon=0.1, tol=1e-8)
+    guess = guesses("distortion", known, np.array([inside.distortion]))[inside.distortion]
+    assert guess.epsilon == pytest.approx(0.1, rel=1e-4)
+    nearby = heatrd.solve(source, epsilon=0.1 * math.exp(1e-3), tol=1e-8)
+    assert guess.slope == pytest.approx(1e3 * math.log(nearby.distortion / inside.distortion), rel=1e-2)
+    assert guesses("distortion", known, np.array([1e-3, 1.9])) == {}
+    assert guesses("distortion", known[:3], np.array([inside.distortion])) == {}
+
+
+@pytest.mark.parametrize("name", ["laplace", "uniform"])
+def test_a_draft_is_what_its_proof_says_but_for_the_quadrature(name):
+    problem = LineProblem(heatrd.as_source(name), 1e-8)
+    draft = problem.draft(0.1)
+    certificate = draft.prove()
+    assert certificate.distortion == pytest.approx(draft.distortion, rel=1e-10)
+    assert abs(certificate.lagrangian - draft.upper) <= 2 * certificate.discretisation + 1e-13
+    assert np.array_equal(certificate.law.points, draft.law.points)
