@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from heatrd.arguments import integer, word
 from heatrd.neural.fitted import Fitted
 from heatrd.neural.law_bound import explicit_law, polish
-from heatrd.neural.model import Model
 from heatrd.neural.readout import Bound, chain_bound, end_points, paper_readout, remove_known_moments
 from heatrd.neural.results import NeuralEstimate
 from heatrd.neural.rollout import Grid
 
-__all__ = ["HELD_OUT_POINTS", "PARTICLES_UP_TO_DIM", "SELECTION_POINTS", "Reading", "estimate", "read_key", "reading"]
+__all__ = [
+    "HELD_OUT_POINTS", "PARTICLES_UP_TO_DIM", "SELECTION_POINTS", "Reading", "estimate", "read_key", "reading",
+    "rollout_law",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -28,8 +30,7 @@ POLISHING_SWEEPS, POLISHING_SWEEPS_BEYOND = 25, 8
 POLISHED = 256
 SELECTION_POINTS = 8192
 CHAIN_POINTS, CHAIN_SELECTION_POINTS = 4096, 2048
-PAPER_POINTS = 2048
-PAPER_POINTS_WITHOUT_PARTICLES = 8192
+PAPER_POINTS, PAPER_FIT_POINTS = 8192, 2048
 READOUT_STEPS = 32
 
 
@@ -82,12 +83,11 @@ def estimate(
     coordinates, settings = fitted.coordinates, fitted.settings
     pool = coordinates.forward(fitted.pool)
     fine = Grid(max(settings.steps, READOUT_STEPS), settings.last)
-    n = PAPER_POINTS if settings.entropy == "last-step-mixture" else PAPER_POINTS_WITHOUT_PARTICLES
     paper = paper_readout(
-        fitted.model, held[:n], pool[:n] if exact_moments else None, eps, entropy=settings.entropy,
-        key=read_key(how.seed, 1), grid=fine,
+        fitted.model, held[:PAPER_POINTS], pool[:PAPER_FIT_POINTS] if exact_moments else None, eps,
+        entropy=settings.entropy, key=read_key(how.seed, 1), grid=fine,
     )
-    bound, chosen = _bound(fitted, held, pool, eps, how, exact_moments)
+    bound, chosen = _bound(fitted, held, eps, how, exact_moments)
     return NeuralEstimate(
         epsilon=epsilon,
         rate=paper.lagrangian - paper.distortion / (2 * eps),
@@ -104,24 +104,24 @@ def estimate(
 
 
 def _bound(
-    fitted: Fitted, held: FloatArray, pool: FloatArray, eps: float, how: Reading, exact_moments: bool
+    fitted: Fitted, held: FloatArray, eps: float, how: Reading, exact_moments: bool
 ) -> tuple[Bound, str]:
     """The bound asked for; ``auto`` compares both on the points for choices, so that the choice does not bias it."""
-    model, grid = fitted.model, fitted.settings.grid
     fit = fitted.coordinates.forward(fitted.choice)
     bounds: dict[str, Callable[[FloatArray], Bound]] = {}
     trials: dict[str, FloatArray] = {}
     if how.method in ("auto", "law"):
-        bounds["law"] = _law(model, pool, fit, eps, how, grid)
+        bounds["law"] = rollout_law(fitted, eps, how)
         trials["law"] = bounds["law"](fit).values
     if how.method in ("auto", "chain"):
-        few, entropy = fit[:CHAIN_SELECTION_POINTS], fitted.settings.entropy
 
         def chain(z: FloatArray, stream: int = 4) -> Bound:
-            key = read_key(how.seed, stream)
-            return chain_bound(model, z, eps, entropy=entropy, importance=how.importance, key=key, grid=grid)
+            return chain_bound(
+                fitted.model, z, eps, entropy=fitted.settings.entropy, importance=how.importance,
+                key=read_key(how.seed, stream), grid=fitted.settings.grid,
+            )
 
-        bounds["chain"], trials["chain"] = chain, chain(few, 3).values
+        bounds["chain"], trials["chain"] = chain, chain(fit[:CHAIN_SELECTION_POINTS], 3).values
     method = min(trials, key=lambda name: float(trials[name].mean()))
     held = held if method == "law" else held[:CHAIN_POINTS]
     bound = bounds[method](held)
@@ -133,11 +133,10 @@ def _bound(
     return bound, method
 
 
-def _law(
-    model: Model, pool: FloatArray, fit: FloatArray, eps: float, how: Reading, grid: Grid
-) -> Callable[[FloatArray], Bound]:
-    """The explicit law of rollouts from the training points ``pool``."""
+def rollout_law(fitted: Fitted, eps: float, how: Reading) -> Callable[[FloatArray], Bound]:
+    """The explicit law ν̂ of rollouts from training points, as a map from points (n, d) to the terms of F(ν̂)."""
+    pool, fit = fitted.coordinates.forward(fitted.pool), fitted.coordinates.forward(fitted.choice)
     starts = np.resize(pool, (how.particles, pool.shape[1]))
-    y = end_points(model, starts, eps, key=read_key(how.seed, 2), grid=grid)
+    y = end_points(fitted.model, starts, eps, key=read_key(how.seed, 2), grid=fitted.settings.grid)
     refined = polish(y[:POLISHED], pool, eps, how.polishing) if how.polishing else None
-    return explicit_law(model, y, fit, eps, refined)
+    return explicit_law(fitted.model, y, fit, eps, refined)

@@ -41,6 +41,8 @@ FloatArray = NDArray[np.float64]
 Array = jax.Array
 
 READOUT_SHARE = 1e-3
+LATE_TIME_STRIDE = 2
+PAPER_POINTS = 2048
 BLOCK = 1 << 22
 
 
@@ -97,16 +99,20 @@ def _paper(model: Model, x0: Array, epsilon: Array, times: Array, key: Array, en
 
 
 def _best_late_time(model: Model, paths: Paths, epsilon: Array) -> tuple[Array, Array]:
-    """Energy and terminal cost at the time in the later half of the grid where their mean sum is least.
+    """Energy and terminal cost where their mean sum is least: at late times, with particles and mixture or it alone.
 
-    Every s gives an upper estimate; later ones see more of the control, but their narrower kernel needs more particles.
+    Every choice gives an upper estimate. Later times see more of the control, but their narrower kernel needs more
+    particles; the mixture needs none, but may be a coarse law.
     """
 
     def at(s: Array) -> tuple[Array, Array]:
-        return paths.log_ratio[s], -joint_log_density(model, paths, epsilon, s, READOUT_SHARE)
+        law = model.law.log_density(paths.x[s], epsilon, epsilon * (1 - paths.times[s]))
+        terminal = -jnp.stack([joint_log_density(model, paths, epsilon, s, READOUT_SHARE), law])
+        return jnp.stack([paths.log_ratio[s]] * 2), terminal
 
-    n = paths.times.shape[0]
-    energy, terminal = jax.lax.map(at, jnp.arange(n // 2, n))
+    last = paths.times.shape[0] - 1
+    energy, terminal = jax.lax.map(at, jnp.arange(last, last // 2 - 1, -LATE_TIME_STRIDE))
+    energy, terminal = (x.reshape(-1, *x.shape[2:]) for x in (energy, terminal))
     best = jnp.argmin((energy + terminal).mean(axis=(1, 2)))
     return energy[best], terminal[best]
 
@@ -116,14 +122,19 @@ def paper_readout(
 ) -> PaperReadout:
     """Energy, terminal term and distortion of fresh paths from ``z`` (n, d), in standard coordinates.
 
-    With points ``fit`` (n, d) of a source whose moments are known, their control variates are removed.
+    Points are taken in blocks of `PAPER_POINTS`, each of which is its own particles. With points ``fit`` (k, d) of a
+    source whose moments are known, their control variates are removed.
     """
     eps = jnp.asarray([epsilon], jnp.float32)
     times, keys = time_grid(grid), jax.random.split(key, 2)
 
-    def columns(x: FloatArray, k: Array) -> list[FloatArray]:
-        x0 = jnp.asarray(x[None], jnp.float32)
-        return [np.asarray(part, dtype=np.float64) for part in _paper(model, x0, eps, times, k, entropy)]
+    def columns(x: FloatArray, key: Array) -> list[FloatArray]:
+        blocks = np.split(x, range(PAPER_POINTS, len(x) - PAPER_POINTS // 2, PAPER_POINTS))
+        found = [
+            _paper(model, jnp.asarray(x0[None], jnp.float32), eps, times, jax.random.fold_in(key, i), entropy)
+            for i, x0 in enumerate(blocks)
+        ]
+        return [np.concatenate([np.asarray(part, dtype=np.float64) for part in column]) for column in zip(*found)]
 
     parts = columns(z, keys[0])
     if fit is not None:

@@ -1,10 +1,11 @@
 """R2D2 against certified truth in one and two dimensions.
 
-One amortised training a source; at each ε the held-out upper bound F(ν̂) must lie within 0.01 nats of the certified
-L(ε). In the backward-heat class also the control along true paths, E‖u_θ − u*‖²/E‖u*‖² ≤ 1 %: for the Gaussian
-mixture, whose ν the network's law can represent, and for the noisy ring, whose ν it cannot; for the mixture also the
-terminal law, W₁ ≤ 0.02 σ. Sampling errors of the bounds are recorded beside them; a case passes on the estimates
-themselves.
+One amortised training a source; at each ε the upper bound F(ν̂) must lie within 0.01 nats of the certified L(ε).
+F(ν̂) − L(ε) is measured by differences: the mean of log k∗ν* − log k∗ν̂ over 32 768 fresh points, ν* the certified law;
+beside it stands the bound as `rate_distortion` reads it from its own 16 384 points, which has more noise. In the
+backward-heat class also the control along true paths, E‖u_θ − u*‖²/E‖u*‖² ≤ 1 %: for the Gaussian mixture, whose ν the
+network's law can represent, and for the noisy ring, whose ν it cannot; for the mixture also the terminal law,
+W₁ ≤ 0.02 σ.
 """
 
 from __future__ import annotations
@@ -47,44 +48,62 @@ def _case(name: str, smoke: bool) -> list[dict[str, Any]]:
     settings = {"steps": 60, "batch": 512} if smoke else {"steps": 200, "batch": 1024}
     model = R2D2(seed=1).fit(source, learning_rate=3e-3, patience=None, **settings)
     rows = [_row(model, source, ratio, smoke) for ratio in (RATIOS[1:5:3] if smoke else RATIOS)]
-    target = 0.05 if smoke else TARGET
-    worst = max(row["excess"] for row in rows)
-    records = [
-        {
-            "claim": f"{name}: upper bound within {target} nats of L(ε), one training for ε/σ² = 0.02…0.9",
-            "expected": f"<= {target}",
-            "measured": f"{worst:.4f} (standard error {max(row['stderr'] for row in rows):.4f}; "
-            f"R̂ off by up to {max(abs(row['estimate']) for row in rows):.3f})",
-            "passed": bool(worst <= target),
-            "data": {"source": name, "rows": rows, "seconds": model.history.seconds,
-                     "best_step": model.history.best_step, **settings},
-        }
-    ]
+    limit = 0.05 if smoke else TARGET
+    worst, noisy = (max(rows, key=lambda row: row[key]) for key in ("excess", "held_out_excess"))
+    losses = model.history.held_out
+    record = {
+        "claim": f"{name}: upper bound within {limit} nats of L(ε), one training for ε/σ² = 0.02…0.9",
+        "expected": f"<= {limit}",
+        "measured": f"{worst['excess']:.4f} ± {worst['stderr']:.4f} (as read on 16 384 held-out points "
+        f"{noisy['held_out_excess']:.4f} ± {noisy['held_out_stderr']:.4f}; "
+        f"R̂ off by up to {max(abs(row['estimate']) for row in rows):.3f})",
+        "passed": bool(worst["excess"] <= limit),
+        "data": {"source": name, "rows": rows, "seconds": model.history.seconds, "best_step": model.history.best_step,
+                 "validation_loss_at_start": losses[0], "lowest_after": min(losses[1:]), **settings},
+    }
     fields = {"mixture": _mixture_field, "ring": _ring_field}
-    return records + (fields[name](model, smoke) if name in fields else [])
+    return [record, *(fields[name](model, smoke) if name in fields else [])]
 
 
 def _row(model: R2D2, source: Any, ratio: float, smoke: bool) -> dict[str, float]:
+    """One ε: F(ν̂) − L(ε) by differences on fresh points, and the bound as `rate_distortion` reads it."""
     epsilon = ratio * source.total_variance / source.dim
     n = 4096 if smoke else 16384
+    solution = heatrd.solve(source, epsilon=epsilon, tol=1e-3)
+    truth = exact(source, epsilon)
+    truth = solution.lagrangian_lower if truth is None else truth
     estimate = model.rate_distortion(epsilon, held_out=n, particles=n // 4, method="law")
-    truth = certified(source, epsilon)
+    x = source.sample(2 * n, np.random.default_rng(99))
+    terms = model.bound_terms(x, epsilon, particles=n // 4) - _terms(x, solution)
     return {
+        "ratio": ratio,
         "epsilon": epsilon,
         "truth": truth,
+        "excess": float(terms.mean()) + solution.lagrangian - truth,
+        "stderr": float(terms.std() / np.sqrt(terms.size)),
         "upper": estimate.lagrangian_upper,
-        "excess": estimate.lagrangian_upper - truth,
-        "stderr": estimate.lagrangian_upper_stderr,
+        "held_out_excess": estimate.lagrangian_upper - truth,
+        "held_out_stderr": estimate.lagrangian_upper_stderr,
         "estimate": estimate.lagrangian - truth,
     }
 
 
-def certified(source: Any, epsilon: float) -> float:
-    """L(ε): by the Shannon lower bound where it is tight, else a certified solution's lower bound."""
+def exact(source: Any, epsilon: float) -> float | None:
+    """L(ε) by the Shannon lower bound where it is known to be tight."""
     critical, entropy = source.critical_epsilon(), source.entropy()
-    if critical is not None and entropy is not None and epsilon <= critical:
-        return float(entropy - 0.5 * source.dim * np.log(2 * np.pi * epsilon))
-    return float(heatrd.solve(source, epsilon=epsilon, tol=1e-3).lagrangian_lower)
+    if critical is None or entropy is None or epsilon > critical:
+        return None
+    return float(entropy - 0.5 * source.dim * np.log(2 * np.pi * epsilon))
+
+
+def _terms(x: np.ndarray, solution: Any) -> np.ndarray:
+    """−log Σ_j ν_j k(x − y_j) at ``x`` (n, d) for the certified law."""
+    y, log_w = solution.reconstruction.points.reshape(-1, x.shape[1]), np.log(solution.reconstruction.weights)
+    found = np.empty(len(x))
+    for rows in np.array_split(np.arange(len(x)), 64):
+        square = ((x[rows][:, None] - y) ** 2).sum(axis=-1)
+        found[rows] = -special.logsumexp(log_w - square / (2 * solution.epsilon), axis=1)
+    return found
 
 
 def _mixture_field(model: R2D2, smoke: bool) -> list[dict[str, Any]]:
@@ -162,11 +181,11 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
     for record in (r for r in records if "data" in r):
         rows = record["data"]["rows"]
         ax.errorbar(
-            [row["epsilon"] for row in rows], [row["excess"] for row in rows],
+            [row["ratio"] for row in rows], [row["excess"] for row in rows],
             yerr=[2 * row["stderr"] for row in rows], label=record["data"]["source"], marker="o", ms=3,
         )
     ax.axhline(TARGET, color="0.6", lw=0.8)
-    ax.set(xscale="log", xlabel="ε", ylabel="held-out bound − L(ε)  (nats)")
+    ax.set(xscale="log", xlabel="ε/σ²", ylabel="F(ν̂) − L(ε)  (nats)")
     ax.legend(fontsize=7)
     figure.savefig(directory / "neural_low_dimension.png", dpi=160, bbox_inches="tight")
     plt.close(figure)
