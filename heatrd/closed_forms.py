@@ -39,6 +39,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 _MOST_DIMENSIONS = 1_000_000
+_LEAST_LEVEL = 1e-290  # of the distortion over radius²: below, the concentration overflows
 
 
 def shannon_lower_bound(src: Any, distortion: ArrayLike) -> Any:
@@ -143,8 +144,9 @@ def sphere_rate(dim: int, distortion: ArrayLike, radius: float = 1.0) -> Any:
     if n > _MOST_DIMENSIONS:
         raise InvalidInput(f"dim={n}; need <= {_MOST_DIMENSIONS}")
     radius = arguments.number(radius, "radius", positive=True)
-    level = _distortions(distortion) / radius / radius
-    if not (level > 0).all():
+    with np.errstate(over="ignore"):  # far above the radius the rate is zero
+        level = _distortions(distortion) / radius / radius
+    if not (level > _LEAST_LEVEL).all():
         raise InvalidInput(f"distortion={arguments.short(distortion)} is too small a part of radius²={radius:g}²")
     return _like(np.vectorize(_sphere_rate_at, otypes=[float])(n, level), distortion)
 
@@ -174,7 +176,7 @@ def _one_minus_bessel_ratio(n: int, kappa: float) -> float:
     """1 − I_{n/2}(κ)/I_{n/2−1}(κ), to full relative accuracy for large κ by its asymptotic series."""
     m = n - 1.0
     if kappa > 1e4 * n * n:
-        return m / (2 * kappa) * (1.0 - (n - 3.0) / (4 * kappa) * (1.0 + 1.0 / kappa))
+        return 0.5 * m / kappa * (1.0 - 0.25 * (n - 3.0) / kappa * (1.0 + 1.0 / kappa))
     nu = 0.5 * n - 1.0
     below = special.ive(nu, kappa)
     if below > 1e-280:

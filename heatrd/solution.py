@@ -114,7 +114,7 @@ class Solution:
         variance = self.source.total_variance
         if self.distortion == 0:
             return math.inf if variance > 0 else 0.0
-        return 10 * math.log10(variance / self.distortion) if variance > 0 else 0.0
+        return 10 * (math.log10(variance) - math.log10(self.distortion)) if variance > 0 else 0.0
 
     @property
     def bridge(self) -> SchrodingerBridge:

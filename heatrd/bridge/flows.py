@@ -40,6 +40,7 @@ FloatArray = NDArray[np.float64]
 LogDensity = Callable[[FloatArray], FloatArray]
 
 _WINDOW = 12.0  # half-width of the local window in standard deviations
+_FINEST = 1e-8  # narrowest window over the largest coordinate
 _LINE_ORDER = 96
 _PIECE_ORDER = 24
 _CUBE_ORDER = {2: 12, 3: 8}
@@ -161,7 +162,9 @@ class MixtureFlow:
         if not (variance > 0).all():
             return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
         z = (x - self.means[k]) @ self.axes[k]
-        value = self.log_weights[k] - 0.5 * (z**2 / variance + np.log(2 * np.pi * variance)).sum(axis=1)
+        with np.errstate(over="ignore"):  # far beyond the component its logarithm is −∞
+            square = (z / np.sqrt(variance)) ** 2
+        value = self.log_weights[k] - 0.5 * (square + np.log(2 * np.pi * variance)).sum(axis=1)
         return value, -(z / variance) @ self.axes[k].T
 
 
@@ -217,6 +220,7 @@ class DensityFlow:
         self.coarse = coarse
         self.dim = nodes.points.shape[1]
         self.edges = np.unique(np.asarray(edges, dtype=np.float64))
+        self.finest = min((_FINEST * float(np.abs(nodes.points).max())) ** 2, coarse)
 
     def log_and_score(
         self, s: float, x: FloatArray, hint: FloatArray | None = None, width: float | None = None
@@ -226,6 +230,8 @@ class DensityFlow:
         if s == 0.0:
             tiny = 1e-7 * self.coarse
             return self.log_density(x), self.log_and_score(tiny, x)[1]
+        if s < self.finest:  # a window this narrow is lost in the rounding of x
+            s, hint, width = self.finest, None, None
         centre = x if hint is None else hint
         width = np.sqrt(s) if width is None else width
         local = self._on_line if self.dim == 1 else self._in_cube

@@ -24,6 +24,7 @@ __all__ = ["BlahutArimoto", "blahut_arimoto"]
 FloatArray = NDArray[np.float64]
 
 _MOST_ENTRIES = 250_000_000
+_MOST_ITERATIONS = 10**9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +86,8 @@ def blahut_arimoto(
     source = as_source(src)
     epsilon = arguments.number(epsilon, "epsilon", positive=True)
     iterations = arguments.integer(iterations, "iterations")
+    if iterations > _MOST_ITERATIONS:
+        raise InvalidInput(f"iterations={iterations:g}; need <= {_MOST_ITERATIONS}")
     spacing, nodal_gap = arguments.number(spacing, "spacing", positive=True), arguments.number(nodal_gap, "nodal_gap")
     mu = discretise(source, epsilon)
     y = _lattice(mu.points, spacing * math.sqrt(epsilon), mu.size) if points is None else _as_points(points, source.dim)

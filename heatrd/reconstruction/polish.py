@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.line import Beyond
+from heatrd.errors import TooLarge
 from heatrd.kernels import line as kernels
 from heatrd.reconstruction.interior_point import Nodes, longest_step
 
@@ -120,6 +121,8 @@ def polish(
     slack_start : float
         First slack, about the violation of c ≤ 1 at the start.
     """
+    if x.size == 0:
+        raise TooLarge("√ε is below the rounding of the atoms' positions; use a larger epsilon")
     root = math.sqrt(epsilon)
     fixed = np.full(x.size, -np.inf) if background is None else background
     free, envelope = nodes.free, nodes.envelope

@@ -12,6 +12,7 @@ path
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -25,6 +26,7 @@ __all__ = ["Antithetic", "Plain", "Quasi", "Stream", "midpoint_order", "paths_fr
 FloatArray = NDArray[np.float64]
 
 _RNG = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"  # its name before scipy 1.15
+_TABLES = threading.Lock()  # scipy reads its direction numbers at the first use, without a lock of its own
 
 
 class Stream(Protocol):
@@ -85,7 +87,8 @@ class Quasi:
         self.rng, self.n, self.dim = rng, n, dim
         self.times = times
         count = len(times) - 1
-        sobol = qmc.Sobol(2 + dim * (1 + count), scramble=True, **{_RNG: rng})
+        with _TABLES:
+            sobol = qmc.Sobol(2 + dim * (1 + count), scramble=True, **{_RNG: rng})
         points = sobol.random_base2(max(int(np.ceil(np.log2(n))), 0))[:n]
         np.clip(points, 1e-16, 1 - 1e-16, out=points)
         self._uniforms = points[:, :2].copy()

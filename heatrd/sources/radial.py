@@ -198,6 +198,8 @@ class NoisySphere(RadialSource):
         super().__init__(dim, centre)
         self.radius = _checks.positive(radius, "radius", self.name)
         self.noise = _checks.positive(noise, "noise", self.name)
+        _checks.variance_of_scale(self.radius, self.name)
+        _checks.variance_of_scale(self.noise, self.name, self.dim)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

@@ -80,7 +80,10 @@ class _Adapted(LocationScale):
 
     def _z_tail_cut(self, mass: float) -> tuple[float, float]:
         if mass not in self._tail_cache:
-            a, b = _quiet(self._raw_quantiles, mass)
+            try:
+                a, b = _quiet(self._raw_quantiles, mass)
+            except (ValueError, RuntimeError, ArithmeticError):  # scipy's search met a NaN: the tails are solved here
+                a, b = np.nan, np.nan
             self._tail_cache[mass] = (self._tail(float(a), mass, -1), self._tail(float(b), mass, +1))
         return self._tail_cache[mass]
 

@@ -251,7 +251,7 @@ class _Pieces(Source):
     @property
     def mean(self) -> FloatArray:
         area = self._areas()
-        return np.asarray(area @ self.triangles.mean(axis=1) / area.sum())
+        return np.asarray((area / area.sum()) @ self.triangles.mean(axis=1))
 
     @property
     def covariance(self) -> FloatArray:
@@ -259,7 +259,7 @@ class _Pieces(Source):
         corners = self.triangles - self.mean
         total = corners.sum(axis=1)
         second = (np.einsum("nki,nkj->nij", corners, corners) + total[:, :, None] * total[:, None, :]) / 12
-        return np.asarray(np.einsum("n,nij->ij", area, second) / area.sum())
+        return np.asarray(np.einsum("n,nij->ij", area / area.sum(), second))
 
     def entropy(self) -> float:
         return float(np.log(self._areas().sum()))

@@ -18,6 +18,7 @@ from heatrd.sources.shapes import tensor
 __all__ = ["Banana", "Pinwheel"]
 
 MOST_ARMS = 1000
+_MOST_NODES = 8e6
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -34,11 +35,13 @@ class _Sheared(Source):
         axes: list[tuple[FloatArray, FloatArray]] = []
         for s in sigmas:
             h = min(0.5 * s, spacing / slope)
-            n = int(np.ceil(reach * s / h))
+            if not (count := np.ceil(reach * s / h)) <= _MOST_NODES:
+                raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
+            n = int(count)
             t = h * np.arange(-n, n + 1, dtype=np.float64)
             w = np.exp(-0.5 * (t / s) ** 2)
             axes.append((t, np.asarray(w / w.sum(), dtype=np.float64)))
-        if len(axes[0][0]) * len(axes[1][0]) > 8e6:
+        if len(axes[0][0]) * len(axes[1][0]) > _MOST_NODES:
             raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
         points, weights = tensor(axes)
         keep = weights > 1e-17 * weights.max()
@@ -104,7 +107,7 @@ class Banana(_Sheared):
         along = np.exp(-0.5 * (x / self.scale) ** 2) / np.sqrt(1 + (2 * self.curvature * x / self.scale) ** 2)
         k = min(0.6 * self.noise, spacing)
         z = k * np.arange(-np.ceil(reach * self.noise / k), np.ceil(reach * self.noise / k) + 1)
-        if len(x) * len(z) > 8e6:
+        if len(x) * len(z) > _MOST_NODES:
             raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
         across = np.exp(-0.5 * (z / self.noise) ** 2)
         grid, weights = tensor([(x, along / along.sum()), (z, across / across.sum())])

@@ -177,7 +177,10 @@ class Tabulated1D(Tabulated, Source1D):
         self._x, self._p = self.axes[0][first : last + 1], self.density[first : last + 1]
         cells = 0.5 * np.diff(self._x) * (self._p[1:] + self._p[:-1])
         self._below = np.concatenate([[0.0], np.cumsum(cells)])
-        self._slopes = np.diff(self._p) / np.diff(self._x)
+        with np.errstate(over="ignore"):
+            self._slopes = np.diff(self._p) / np.diff(self._x)
+        if not np.isfinite(self._slopes).all():
+            raise InvalidInput("tabulated: a slope of the density overflows; change the unit of length")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -215,7 +218,7 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[FloatArray, ...]:
     """Bring the coordinates to one increasing array per axis and check them against the table."""
     if not 1 <= len(shape) <= 3:
         raise InvalidInput(f"tabulated: the density has {len(shape)} axes; from_grid takes 1, 2 or 3")
-    several = isinstance(coords, (tuple, list)) and len(coords) > 0 and np.ndim(coords[0]) == 1
+    several = isinstance(coords, (tuple, list)) and len(coords) > 0 and arguments.numbers(coords[0], "coords").ndim == 1
     axes = [_checks.array(c, "coords", "tabulated") for c in (coords if several else [coords])]
     if len(axes) == 1 and axes[0].ndim == 2 and len(axes[0]) == len(shape) == 1:
         axes = [axes[0][0]]

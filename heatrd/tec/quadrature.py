@@ -17,7 +17,7 @@ __all__ = ["bridge_cubature", "by_quadrature", "line_cubature", "path_cubature"]
 FloatArray = NDArray[np.float64]
 Cubature = Callable[[float], tuple[FloatArray, FloatArray]]
 
-_PLANE_POINTS = 160
+_LINE_POINTS, _PLANE_POINTS = 50_000, 160
 
 
 def by_quadrature(path: Any, grid: FloatArray, cubature: Cubature, atomic: bool | None) -> Terms:
@@ -55,7 +55,7 @@ def line_cubature(bridge: SchrodingerBridge) -> Cubature:
         spread = np.sqrt(bridge.epsilon * t * late)
         step = min(0.4 * spread, 0.5 * bridge.epsilon * late / max(span, 1e-3 * np.sqrt(bridge.epsilon)))
         slack = 9.0 * np.sqrt(bridge.epsilon * t * (1.0 - t)) + 4 * step
-        count = int(np.clip(np.ceil((high - low + 2 * slack) / step), 64, 200_000))
+        count = int(np.clip(np.ceil((high - low + 2 * slack) / step), 64, _LINE_POINTS))
         x, step = np.linspace(low - slack, high + slack, count + 1, retstep=True)
         density = bridge.density(t, x)
         keep = density > 1e-25

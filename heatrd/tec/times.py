@@ -14,18 +14,19 @@ __all__ = ["report_times", "time_rule"]
 
 FloatArray = NDArray[np.float64]
 
+_SOONEST = 1e-9  # earlier times are not told from zero
 _PANEL = 12  # Gauss–Legendre nodes per panel in time
 
 
 def report_times(times: ArrayLike | None, until: float | None, atomic: bool, last: float) -> FloatArray:
     if times is not None:
         grid: FloatArray = np.atleast_1d(arguments.numbers(times, "times"))
-        if grid.ndim != 1 or not grid.size or not ((np.diff(grid) > 0).all() and 0 < grid[0] and grid[-1] <= 1):
-            raise InvalidInput(f"times = {times}; need increasing s in (0, 1]")
+        if grid.ndim != 1 or not grid.size or not ((np.diff(grid) > 0).all() and grid[0] >= _SOONEST and grid[-1] <= 1):
+            raise InvalidInput(f"times = {times}; need increasing s in [{_SOONEST:g}, 1]")
     else:
         end = last if until is None else arguments.number(until, "until")
-        if not 0 < end <= 1:
-            raise InvalidInput(f"until = {until}; need s in (0, 1]")
+        if not _SOONEST <= end <= 1:
+            raise InvalidInput(f"until = {until}; need s in [{_SOONEST:g}, 1]")
         grid = 1 - 0.5 ** np.arange(1.0, 11.0) if atomic and end > 0.99 else np.linspace(0, end, 5)[1:-1]
         grid = np.append(grid[grid < end], end)
     if atomic and last < 1 and grid[-1] == 1:

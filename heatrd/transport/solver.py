@@ -45,6 +45,7 @@ FloatArray = NDArray[np.float64]
 
 ACCELERATIONS = ("auto", "newton", "anderson", "over-relaxation", "none")
 _LONGEST = 1e14  # squared distance over ε
+_STEEPEST = 1e6  # factor between two ε on the way down
 _NEWTON_SIDE = 1500
 _NEWTON_START = 1e-2
 _WINDOW = 8
@@ -101,7 +102,7 @@ def sinkhorn(
     _check(a, b, epsilon, tol, acceleration, annealing)
     live_a, live_b = _trim(a), _trim(b)
     state = _State(live_a, live_b, np.zeros(live_b.shape))
-    schedule = _schedule(live_a, live_b, float(epsilon), annealing)
+    schedule = _schedule(live_a, live_b, float(epsilon), float(annealing))
     kernel: Kernel | None = None
     for level in schedule:
         state.rescale(level)
@@ -343,8 +344,8 @@ def _check(mu: Marginal, nu: Marginal, epsilon: float, tol: float, acceleration:
     if arguments.number(tol, "tol", positive=True) >= 1:
         raise InvalidInput(f"tol = {tol:g}; need a marginal error below 1")
     arguments.word(acceleration, "acceleration", ACCELERATIONS)
-    if arguments.number(annealing, "annealing") < 1:
-        raise InvalidInput(f"annealing = {annealing}; need a factor >= 1 (1 for none)")
+    if not 1 <= arguments.number(annealing, "annealing") <= _STEEPEST:
+        raise InvalidInput(f"annealing = {annealing}; need a factor from 1 (for none) to {_STEEPEST:g}")
 
 
 def _trim(m: Marginal) -> Marginal:
