@@ -240,7 +240,7 @@ class _Shells:
 
     def useful(self, variance: float) -> float:
         """Frequency beyond which undoing ``variance`` makes noise larger than any signal."""
-        return math.sqrt(2 * math.log(1 / self.noise) / variance) if variance > 0 else math.inf
+        return math.sqrt(2 * max(-math.log(self.noise), 0.0) / variance) if variance > 0 else math.inf
 
     def last_signal(self, variance: float, end: int | None = None) -> int:
         """Last shell (of those before ``end``) above the noise; the longer the gap before it, the further above."""
