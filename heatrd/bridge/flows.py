@@ -360,7 +360,7 @@ def _mix(log_parts: Sequence[FloatArray], scores: Sequence[FloatArray]) -> tuple
     """Log of a sum and its gradient, from the logs and gradients of the terms."""
     logs = np.array(log_parts)
     top = logs.max(axis=0)
-    p = np.exp(logs - np.where(np.isfinite(top), top, 0.0))
+    p = np.where(np.isneginf(top), 1.0, np.exp(logs - np.where(np.isfinite(top), top, 0.0)))  # far out: any is right
     total = p.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         score = np.einsum("kn,knd->nd", p / total, np.array(scores))

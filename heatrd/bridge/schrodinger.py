@@ -53,6 +53,7 @@ _LIGHT = 1e-17  # nodes lighter than this are left out of expectations
 _EARLY = 0.1  # below it the nodes of μ, slightly blurred, integrate better than a lattice
 _LATTICE = {1: 0.4, 2: 0.5, 3: 0.7}  # spacing over √(εt(1−t))
 _LATTICE_LIGHT = 1e-12
+_WIDEST = 1e300  # squares of paths must not overflow
 _SAME = 1e-10  # difference of log-densities that is rounding
 _MOST_NODES = 20_000  # more nodes of μ than this, in R^d, are replaced by fewer that serve kernels of width √ε
 _LONG = 5000  # nodes on the line from which on a lattice is cheaper
@@ -503,7 +504,10 @@ class _Mixed(SumFlow):
 
 
 def _positive(epsilon: float) -> float:
-    return arguments.number(epsilon, "epsilon", positive=True)
+    number = arguments.number(epsilon, "epsilon", positive=True)
+    if number > _WIDEST:
+        raise InvalidInput(f"epsilon={number:g}; a bridge needs epsilon <= {_WIDEST:g}: change the unit of length")
+    return number
 
 
 def _pair(law: Any) -> tuple[Any, Any]:

@@ -69,7 +69,7 @@ def _paths(bridge: SchrodingerBridge, grid: FloatArray, n_paths: int, rng: Any) 
     first = _log_ratio(bridge, run.initial)
     for s, end in zip(grid, ends, strict=True):
         for t, w in zip(nodes[used:end], weights[used:end], strict=True):
-            energy += w * (bridge.control(t, at[float(t)]) ** 2).sum(axis=1) / (2 * eps)
+            energy += w * ((bridge.control(t, at[float(t)]) / np.sqrt(2 * eps)) ** 2).sum(axis=1)
         used = end
         x = at[float(s)]
         hat = bridge.log_copotential(s, x)

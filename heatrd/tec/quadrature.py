@@ -23,13 +23,13 @@ _LINE_POINTS, _PLANE_POINTS = 50_000, 160
 def by_quadrature(path: Any, grid: FloatArray, cubature: Cubature, atomic: bool | None) -> Terms:
     """Integrals over x at Gauss–Legendre times; ``cubature(t)`` gives points (n, d) and weights that carry ρ_t."""
     nodes, weights, ends = time_rule(grid, bool(atomic), path.dim == 1)
-    eps = path.epsilon
+    eps, root = path.epsilon, np.sqrt(2 * path.epsilon)
     energy_rate, excess_rate = np.empty(len(nodes)), np.empty(len(nodes))
     for k, t in enumerate(nodes):
         x, w = cubature(float(t))
         u = path.control(t, x)
-        energy_rate[k] = w @ (u**2).sum(axis=1) / (2 * eps)
-        excess_rate[k] = w @ ((u - eps * path.score(t, x)) ** 2).sum(axis=1) / (2 * eps)
+        energy_rate[k] = w @ ((u / root) ** 2).sum(axis=1)
+        excess_rate[k] = w @ (((u - eps * path.score(t, x)) / root) ** 2).sum(axis=1)
     energies = np.cumsum(weights * energy_rate)[np.array(ends) - 1]
     excesses = np.cumsum(weights * excess_rate)[np.array(ends) - 1]
     entropies = np.empty(len(grid))

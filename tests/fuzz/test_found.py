@@ -46,6 +46,7 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve(sources.Atoms([0.0, 1.0, 3.0]), epsilon=1e-100),
         lambda: closed_forms.sphere_rate(3, 1e-308, 0.22),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, iterations=10**137),
+        lambda: heatrd.solve(UNIFORM, epsilon=1e308).bridge,
         lambda: heatrd.as_source("noisy-sphere", noise=5e242),
         lambda: heatrd.from_grid(([[1], [2, 3]], [0.0, 1.0]), np.ones((2, 2)), normalize=True),
         lambda: heatrd.as_source("pinwheel", radius=1e150, tangential=1.0).covariance,
@@ -218,6 +219,7 @@ def test_a_mixture_far_beyond_its_components():
     source = sources.Gaussian(0.0, 1.0)
     bridge = heatrd.solve(source, epsilon=0.3).bridge
     assert bridge.density(0.5, [1e200]).tolist() == [0.0]
+    assert bridge.control(0.5, [1e200]) == pytest.approx([-0.3 * 1e200 / 0.85])
 
 
 def test_rates_of_spheres_at_the_ends_of_the_numbers():

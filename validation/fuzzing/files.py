@@ -198,10 +198,9 @@ def _forged(dice: Dice, content: bytes) -> bytes:
             header[dice.say("key", dice.choice(sorted(header)))] = dice.say("value", dice.choice(junk))
         else:
             name = dice.say("array", dice.choice(sorted(set(arrays) - {"header"})))
-            other = -arrays[name] if arrays[name].dtype.kind in "fi" else arrays[name][::-1]
-            arrays[name] = dice.choice(
-                (np.zeros(0), np.full(3, np.nan), other, np.array("x"), arrays[name][..., :1])
-            )
+            now = np.atleast_1d(arrays[name])
+            other = -now if now.dtype.kind in "fi" else now[::-1]
+            arrays[name] = dice.choice((np.zeros(0), np.full(3, np.nan), other, np.array("x"), now[..., :1]))
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
