@@ -51,8 +51,8 @@ class NoisyCurve(Source):
         points, weights = [], []
         for arm, (a, b, mass) in enumerate(self._curves()):
             probe = self._point(arm, np.linspace(a, b, 400))
-            length = float(np.sqrt((np.diff(probe, axis=0) ** 2).sum(axis=1)).max() * 399)
-            t, w = panels(a, b, (b - a) * width / length)
+            length = float(np.hypot(*np.diff(probe, axis=0).T).max() * 399)
+            t, w = panels(a, b, (b - a) * (width / length if length > 0 else 1.0))
             points.append(self._point(arm, t))
             weights.append(mass * w / (b - a))
         return np.concatenate(points), np.concatenate(weights)

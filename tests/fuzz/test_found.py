@@ -206,6 +206,12 @@ def test_tiny_checkerboards_have_a_variance():
     assert small.total_variance * 2.0**640 == pytest.approx(one.total_variance, rel=1e-12)
 
 
+def test_spirals_smaller_than_their_noise_are_gaussian():
+    source = heatrd.as_source("spirals", radius=1e-308, noise=0.5)
+    assert source.covariance == pytest.approx(0.25 * np.eye(2))
+    assert source.log_density(np.zeros((1, 2)))[0] == pytest.approx(-math.log(2 * math.pi * 0.25))
+
+
 def test_annealing_by_a_half_precision_factor():
     plan = heatrd.sinkhorn([0.0, 1e70], [1e70, 2e70], 1e141, annealing=np.float16(2.0))
     assert plan.row_error < 1e-12 and plan.column_error < 1e-8
