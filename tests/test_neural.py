@@ -107,6 +107,15 @@ def test_the_bound_is_a_bound_even_for_an_untrained_network(square, method):
     assert estimate.lagrangian_upper_stderr < 0.03
 
 
+def test_terms_of_the_bound_average_to_it(square):
+    x = squares(500, np.random.default_rng(4))
+    terms = square.bound_terms(x, 0.1, particles=500)
+    bound = square.rate_distortion(0.1, source=x, method="law", particles=500)
+    assert terms.shape == (500,)
+    assert terms.mean() == pytest.approx(bound.lagrangian_upper, abs=1e-12)
+    assert np.allclose(square.bound_terms(x[:3], 0.1, particles=500), terms[:3], atol=1e-12)
+
+
 def test_training_lowers_the_held_out_loss():
     """Two well separated atoms, where the Gaussian start is poor."""
     coins = R2D2(**TINY, epsilon_range=(0.05, 0.3), seed=2).fit(
@@ -129,6 +138,7 @@ def test_curve_is_ordered_and_monotone(gaussian, tmp_path):
     assert curve[0].upper_rate <= curve.rate_upper(inside) <= curve[1].upper_rate
     assert np.isnan(curve.rate_upper(1e-9))
     json.dumps(curve[0].to_dict())
+    assert "np.float64" not in repr(curve[0])
     assert len(gaussian.curve(2, method="law", **READ)) == 2
 
 

@@ -11,7 +11,7 @@ pytest.importorskip("optax")
 import jax.numpy as jnp  # noqa: E402
 
 from heatrd.errors import InvalidInput  # noqa: E402
-from heatrd.neural import law_bound, readout  # noqa: E402
+from heatrd.neural import law_bound, likelihood, readout  # noqa: E402
 from heatrd.neural.coordinates import coordinates_of  # noqa: E402
 from heatrd.neural.losses import ENTROPIES, tec_loss  # noqa: E402
 from heatrd.neural.model import Model  # noqa: E402
@@ -187,6 +187,46 @@ def test_a_gaussian_source_starts_at_its_own_solution():
     lam = np.array([1.0, 0.3])
     table = mixture_start(lambda n, batch: x[:16000], x[16000:], lam, RANGE, 3, np.random.default_rng(0))
     assert np.array_equal(table, gaussian_start(lam))
+
+
+def test_a_committee_is_the_mean_of_its_members():
+    x, eps = DRAWN[:500], 0.05
+    rng = np.random.default_rng(10)
+    fits = [likelihood.spread_out_fit(x, 3, np.array([1.6]), eps, 2, rng) for _ in range(2)]
+    densities = [np.exp(likelihood.log_likelihood(x, fit, eps)) for fit in fits]
+    mean = likelihood.log_likelihood(x, likelihood.averaged(fits), eps)
+    assert np.allclose(np.exp(mean), np.mean(densities, axis=0))
+
+
+def test_online_sweeps_of_one_batch_at_full_gain_are_a_sweep_and_small_gains_average_batches():
+    prior, eps = np.array([1.6]), 0.05
+    fit = likelihood.spread_out_fit(DRAWN[:2000], 2, prior, eps, 20, np.random.default_rng(11))
+    once = likelihood.online_sweeps(lambda: DRAWN[:2000], fit, prior, eps, range(1, 2))
+    for a, b in zip(once, likelihood.sweep(DRAWN[:2000], fit, prior, eps)):
+        assert np.allclose(a, b)
+    batches = iter(np.split(DRAWN[:40000], 200))
+    found = likelihood.online_sweeps(lambda: next(batches), fit, prior, eps, range(2, 202))
+    assert np.allclose(np.sort(found.means[:, 0]), [-1.2, 1.2], atol=0.015)
+
+
+def test_the_first_good_candidate_is_the_first_within_a_standard_error():
+    noise = np.random.default_rng(12).normal(size=400)
+    best = np.zeros(400)
+    assert likelihood.first_good([best - 1.0, best - 0.001 + 0.1 * noise, best]) == 1
+    assert likelihood.first_good([best - 1.0, best - 0.1, best]) == 2
+    assert likelihood.first_good([best, best]) == 0
+
+
+def test_a_bound_takes_only_parts_that_pay():
+    """Gaussian source, exact learned law: nothing else gets a share. Two atoms: the particles get it."""
+    rng = np.random.default_rng(13)
+    new, eps, x = new_model(np.ones(1), gaussian_start(np.ones(1))), 0.3, rng.normal(size=(3000, 1))
+    law = law_bound.explicit_law(new, rng.normal(size=(200, 1)) * np.sqrt(0.7), x[:2000], eps)
+    exact = 0.5 * np.log(1 / eps) + 0.5 * x[2000:, 0] ** 2
+    assert np.allclose(law(x[2000:]).values, exact, atol=2e-5)
+    coins = rng.choice([-1.0, 1.0], size=(3000, 1))
+    few = law_bound.explicit_law(new, coins[:400], coins[400:2000], 0.05)(coins[2000:])
+    assert few.values.mean() < np.log(2) + 0.05
 
 
 @pytest.mark.parametrize("t", [0.0, 0.6, 0.97])

@@ -122,7 +122,8 @@ def _bound(
             )
 
         bounds["chain"], trials["chain"] = chain, chain(fit[:CHAIN_SELECTION_POINTS], 3).values
-    method = min(trials, key=lambda name: float(trials[name].mean()))
+    common = min(len(values) for values in trials.values())
+    method = min(trials, key=lambda name: float(trials[name][:common].mean()))
     held = held if method == "law" else held[:CHAIN_POINTS]
     bound = bounds[method](held)
     if exact_moments:

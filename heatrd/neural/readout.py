@@ -14,6 +14,7 @@ has no sampling error left.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import equinox as eqx
@@ -142,7 +143,7 @@ def paper_readout(
         others = columns(fit, keys[1])
         parts = [remove_known_moments(z, part, fit, other, lam) for part, other in zip(parts, others)]
     energy, terminal, distortion = (float(part.mean()) for part in parts)
-    offset = -0.5 * z.shape[1] * np.log(2 * np.pi * epsilon)
+    offset = -0.5 * z.shape[1] * math.log(2 * math.pi * epsilon)
     return PaperReadout(energy + terminal + offset, energy, terminal, distortion)
 
 
