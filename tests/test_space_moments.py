@@ -5,6 +5,7 @@ import pytest
 
 from heatrd.certificate.space import Tilt, check_nodes, space_problem
 from heatrd.kernels import moments as kernels
+from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import make_tiles, near_atoms
 from heatrd.reconstruction import space
 from heatrd.reconstruction.space_moments import optimal_moments
@@ -56,7 +57,7 @@ def test_kernels_match_their_twins(d):
     )
     np.testing.assert_allclose(out, rows.reshape(tiles.size, -1), rtol=1e-10, atol=1e-12)
     gram = np.zeros((len(y) * size,) * 2)
-    kernels.scatter_gram(out.T @ out, some, size, gram)
+    scatter_gram(out.T @ out, some, size, gram)
     where = (some[:, None] * size + np.arange(size)).ravel()
     lower = np.tril(np.kron(np.ones((3, 3)), np.ones((size, size))))
     blocks = np.kron(np.tril(np.ones((3, 3))), np.ones((size, size)))

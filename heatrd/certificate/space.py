@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-SPACING = {2: 0.3, 3: 0.42}  # of √ε: as fine as the default tolerance needs
+SPACING = {2: 0.3, 3: 0.5}  # of √ε: as fine as the default tolerance needs
 FINER = 0.85
 TAIL_MASS = {2: 1e-13, 3: 1e-9}
 TILT_FLOOR = 0.25  # a tilt may lower Z to this share, not to zero

@@ -15,7 +15,7 @@ import numpy as np
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["moment_features", "moment_gradient", "moment_log_sum", "scatter_gram"]
+__all__ = ["moment_features", "moment_gradient", "moment_log_sum"]
 
 
 @jit
@@ -101,14 +101,3 @@ def moment_features(x, mu, y, log_m, log_z, transform, near, drop, out):
                     for b in range(size):
                         total += transform[j, b, a] * f[b]
                 out[i, n * size + a] = value * total
-
-
-@jit
-def scatter_gram(block, near, size, gram):
-    """Add the lower half of a Gram matrix of the blocks ``near`` (ascending) to that of all blocks."""
-    for a in range(near.size):
-        for r in range(size):
-            row = gram[near[a] * size + r]
-            for b in range(a + 1):
-                for s in range(size):
-                    row[near[b] * size + s] += block[a * size + r, b * size + s]

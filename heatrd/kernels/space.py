@@ -16,11 +16,12 @@ from heatrd.kernels._jit import jit
 __all__ = [
     "chebyshev_table",
     "near_boxes",
-    "posterior_gram",
+    "posterior_features",
     "posterior_moments",
     "posterior_sum",
     "posterior_tilt",
     "radial_log_kernel",
+    "scatter_gram",
 ]
 
 
@@ -179,35 +180,42 @@ def posterior_moments(x, mu, starts, y, log_w, pointer, near, drop, log_z, c, gr
 
 
 @jit
-def posterior_gram(x, mu, starts, y, log_w, pointer, near, drop, size, gram, second):
-    """Σ_i g_i g_iᵀ, g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j, lower half of ``gram`` (m·size)²; size = 1 or 1 + d.
+def posterior_features(x, mu, y, log_w, near, drop, size, out, second):
+    """Rows g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j for the atoms ``near``, (n, near·size); size = 1 or 1 + d.
 
     With size > 1, Σ_i μ_i P_ij (x_i − y_j)(x_i − y_j)ᵀ/w_j is added to ``second`` (m, d, d), upper half.
     """
     d = x.shape[1]
-    index = np.empty(y.shape[0], np.int64)
-    p = np.empty(y.shape[0])
-    g = np.empty(y.shape[0] * size)
-    where = np.empty(y.shape[0] * size, np.int64)
-    for t in range(starts.size - 1):
-        for i in range(starts[t], starts[t + 1]):
-            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
-            root = math.sqrt(mu[i])
-            for a in range(count):
-                j = index[a]
-                v = root * p[a] * math.exp(-0.5 * log_w[j])
-                g[a * size] = v
-                where[a * size] = j * size
-                for k in range(size - 1):
-                    g[a * size + 1 + k] = v * (x[i, k] - y[j, k])
-                    where[a * size + 1 + k] = j * size + 1 + k
-                if size > 1:
-                    share = mu[i] * p[a] * math.exp(-log_w[j])
-                    for k in range(d):
-                        for q in range(k, d):
-                            second[j, k, q] += share * (x[i, k] - y[j, k]) * (x[i, q] - y[j, q])
-            for a in range(count * size):
-                row = gram[where[a]]
-                v = g[a]
-                for b in range(a + 1):
-                    row[where[b]] += v * g[b]
+    index = np.empty(near.size, np.int64)
+    p = np.empty(near.size)
+    place = np.zeros(y.shape[0], np.int64)
+    root = np.empty(near.size)
+    for a in range(near.size):
+        place[near[a]] = a
+        root[a] = math.exp(-0.5 * log_w[near[a]])
+    out[:] = 0.0
+    for i in range(x.shape[0]):
+        count, _ = _posterior_row(x[i], y, log_w, 0, near.size, near, drop, index, p)
+        for t in range(count):
+            j = index[t]
+            a = place[j]
+            v = math.sqrt(mu[i]) * p[t] * root[a]
+            out[i, a * size] = v
+            for k in range(size - 1):
+                out[i, a * size + 1 + k] = v * (x[i, k] - y[j, k])
+            if size > 1:
+                share = mu[i] * p[t] * root[a] ** 2
+                for k in range(d):
+                    for q in range(k, d):
+                        second[j, k, q] += share * (x[i, k] - y[j, k]) * (x[i, q] - y[j, q])
+
+
+@jit
+def scatter_gram(block, near, size, gram):
+    """Add the lower half of a Gram matrix of the atoms or blocks ``near`` (ascending) to that of all of them."""
+    for a in range(near.size):
+        for r in range(size):
+            row = gram[near[a] * size + r]
+            for b in range(a + 1):
+                for s in range(size):
+                    row[near[b] * size + s] += block[a * size + r, b * size + s]

@@ -87,7 +87,7 @@ def reconstruct(
     return found, "atomic"
 
 
-def _state(problem: RadialProblem, points: FloatArray, weights: FloatArray, second: bool) -> State:
+def _state(problem: RadialProblem, points: FloatArray, weights: FloatArray) -> State:
     """Objective and derivatives in (log w, s): the radial twin of `tile_state`."""
     s = np.abs(points[:, 0])
     m = len(s)
@@ -102,19 +102,21 @@ def _state(problem: RadialProblem, points: FloatArray, weights: FloatArray, seco
     weighted = problem.mu[:, None] * p / weights
     c = weighted.sum(axis=0)
     gradient = (weighted * xi).sum(axis=0)
-    if not second:
-        return State(s[:, None], weights, objective, c, gradient[:, None], None)
-    g = np.empty((len(problem.r), m, 2))
-    g[:, :, 0] = p / root
-    g[:, :, 1] = g[:, :, 0] * xi
-    g *= np.sqrt(problem.mu)[:, None, None]
-    flat = g.reshape(len(problem.r), -1)
-    hessian = flat.T @ flat
-    second_order = (weighted * curvature).sum(axis=0)
-    blocks = np.stack([np.stack([c - 1, gradient], axis=-1), np.stack([gradient, second_order], axis=-1)], axis=-1)
-    j = np.arange(m)
-    hessian.reshape(m, 2, m, 2)[j, :, j, :] -= blocks
-    return State(s[:, None], weights, objective, c, gradient[:, None], hessian, blocks)
+
+    def second() -> tuple[FloatArray, FloatArray]:
+        g = np.empty((len(problem.r), m, 2))
+        g[:, :, 0] = p / root
+        g[:, :, 1] = g[:, :, 0] * xi
+        g *= np.sqrt(problem.mu)[:, None, None]
+        flat = g.reshape(len(problem.r), -1)
+        hessian = flat.T @ flat
+        second_order = (weighted * curvature).sum(axis=0)
+        blocks = np.stack([np.stack([c - 1, gradient], axis=-1), np.stack([gradient, second_order], axis=-1)], axis=-1)
+        j = np.arange(m)
+        hessian.reshape(m, 2, m, 2)[j, :, j, :] -= blocks
+        return hessian, blocks
+
+    return State(s[:, None], weights, objective, c, gradient[:, None], second)
 
 
 def _weights_state(problem: RadialProblem, s: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

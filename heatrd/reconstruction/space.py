@@ -51,8 +51,11 @@ _MOST_CANDIDATES = 6000
 _MOST_ATOMS = 1500
 _CYCLES = 40
 _RADIUS = 1.3
-_LIGHT = 0.1  # of the tolerance: lighter nodes of the coarse quadrature are thinned out
-_APART = 0.1  # √ε: new atoms and centres of moments stand further apart
+_COARSE = {2: (0.42, 0.01), 3: (0.5, 0.01)}  # spacing of the coarse quadrature, of √ε, and its lightest node, of tol
+_STEERING = {2: (0.5, 0.1), 3: (0.7, 0.3)}  # the same of the one for Hessians, which only steer
+_APART = 0.1  # √ε: new atoms stand further from all others
+_CENTRES = 0.4  # √ε: atoms closer than this share one centre of moments
+_REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
 _NEWTON_CYCLES = 2  # before the convex problem of moments is called
 _MOST_MOMENTS = 3000
 
@@ -155,18 +158,22 @@ class _Exchange:
         self.best: tuple[NodalCheck, FloatArray, FloatArray, Tilt] | None = None
         self.judged: FloatArray | None = None
         self.stale = 0
-        self.coarse = self.tiles
-        if not problem.nodes.exact:
-            self.coarse = space_problem(
-                source, problem.epsilon, spacing=0.5 if self.dim == 2 else 0.6, second=False
-            ).tiles
-            if self.coarse.size > 0.7 * self.tiles.size:
-                self.coarse = self.tiles
-            self.coarse = thinned(self.coarse, _LIGHT * tol, _LATTICE / 2)
+        self.coarse = self._thinner(source, *_COARSE.get(self.dim, _COARSE[3]))
+        self.steering = self._thinner(source, *_STEERING.get(self.dim, _STEERING[3]))
+        _log.debug("nodes: %d, coarse %d, steering %d", self.tiles.size, self.coarse.size, self.steering.size)
         half = make_tiles(0.5 * self.tiles.points, self.tiles.weights)
         self.wide = Field(half, np.log(half.weights))
         double = make_tiles(2.0 * self.tiles.points, self.tiles.weights)
         self.narrow = Field(double, np.log(double.weights))
+
+    def _thinner(self, source: Source, spacing: float, light: float) -> Tiles:
+        """A coarser quadrature, its light nodes thinned out; the given one where that is exact."""
+        if self.problem.nodes.exact:
+            return self.tiles
+        tiles = space_problem(source, self.problem.epsilon, spacing=spacing, second=False).tiles
+        if tiles.size > 0.7 * self.tiles.size:
+            tiles = self.tiles
+        return thinned(tiles, light * self.tol, _LATTICE / 2)
 
     def mass_around(self, y: FloatArray) -> FloatArray:
         """Mass of μ within about 2√ε of y: what an excess of c there can cost."""
@@ -184,7 +191,7 @@ class _Exchange:
             convex = cycle >= _NEWTON_CYCLES and (1 + self.dim) * (2 + self.dim) // 2 * len(w) <= _MOST_MOMENTS
             y, w, residual = self._polished(tiles, y, w, settled and not convex)
             fine = tiles is self.tiles
-            accuracy = self.accuracy if fine or convex else (1e-6 if self.dim == 2 else 1e-3)
+            accuracy = self.accuracy if fine else max(self.accuracy, min(1e-2 * worst, 1e-6 if self.dim == 2 else 1e-3))
             tilt = None
             if convex:
                 y, w, tilt = self._convex(
@@ -195,8 +202,10 @@ class _Exchange:
             worst = float(matter.max(initial=0.0))
             _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
             if not fine:
-                if worst < 30 * self.tol or cycle > 12:
-                    tiles = self.tiles
+                if worst < self.tol or cycle > 12:
+                    if self._judge(y, w, tilt):
+                        break
+                    tiles, self.judged = self.tiles, None
             elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
                 if self._judge(y, w, tilt) or time.thread_time() > self.deadline:
                     break
@@ -217,15 +226,18 @@ class _Exchange:
         self, tiles: Tiles, y: FloatArray, w: FloatArray, radius: float, tol: float
     ) -> tuple[FloatArray, FloatArray, Tilt]:
         """The dual point of the convex problem around these atoms, and the better of both laws."""
-        centres, weights = _merge(y, w, _APART)
+        centres, weights = _merge(y, w, _CENTRES)
+        apart = squared_distances(y, centres)
+        radii = np.full(len(centres), radius)
+        np.maximum.at(radii, apart.argmin(axis=1), _REACH * np.sqrt(apart.min(axis=1)))
         t0 = time.monotonic()
         found = optimal_moments(
             tiles,
             centres,
             weights,
             self.mass_at(centres),
-            np.full(len(centres), radius),
-            curvature=self.coarse,
+            radii,
+            curvature=self.steering,
             tol=tol,
         )
         points, masses = found.law()
@@ -257,7 +269,7 @@ class _Exchange:
         self, tiles: Tiles, y: FloatArray, w: FloatArray, settled: bool
     ) -> tuple[FloatArray, FloatArray, float]:
         result = polish(
-            partial(tile_state, tiles, curvature=None if settled else self.coarse),
+            partial(tile_state, tiles, curvature=None if settled else self.steering),
             y,
             w,
             tol=0.05 * self.tol,
@@ -302,7 +314,7 @@ class _Exchange:
     def _first_shape(self) -> tuple[FloatArray, FloatArray]:
         """Interior point on a lattice where μ blurred has mass, then clusters."""
         spacing = _LATTICE if self.dim == 2 else 1.2
-        tiles = self.coarse
+        tiles = self.steering
         if self.dim > 2:  # the shape needs no tails
             heavy = tiles.weights > 1e-4 * tiles.weights.max()
             tiles = make_tiles(tiles.points[heavy], tiles.weights[heavy] / tiles.weights[heavy].sum())

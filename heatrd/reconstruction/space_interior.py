@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import blas, cho_factor, cho_solve
 
-from heatrd.kernels.space import posterior_gram, posterior_moments
+from heatrd.kernels.space import posterior_features, posterior_moments, scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
 
-__all__ = ["Weights", "mirrored", "optimal_weights", "tile_hessian"]
+__all__ = ["Weights", "optimal_weights", "posterior_gram", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,23 +32,33 @@ _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 Assembly = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def mirrored(lower: FloatArray) -> FloatArray:
-    """The symmetric matrix with this lower half, in place."""
-    row, column = np.tril_indices(len(lower), -1)
-    lower[column, row] = lower[row, column]
-    return lower
+def posterior_gram(
+    tiles: Tiles, mu: FloatArray, points: FloatArray, log_w: FloatArray, drop: float, size: int
+) -> tuple[FloatArray, FloatArray]:
+    """Σ_i g_i g_iᵀ, g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j, lower half, (m·size, m·size), size = 1 or 1 + d.
+
+    With size > 1 also Σ_i μ_i P_ij (x_i − y_j)(x_i − y_j)ᵀ/w_j, (m, d, d), upper half. Posterior masses below
+    e^−drop are left out.
+    """
+    m, d = points.shape
+    gram, second = np.zeros((m * size, m * size)), np.zeros((m if size > 1 else 0, d, d))
+    pointer, near = near_atoms(tiles, points, log_w, drop)
+    for t in range(len(tiles)):
+        rows, some = tiles.rows(t), near[pointer[t] : pointer[t + 1]]
+        g = np.empty((rows.stop - rows.start, size * len(some)))
+        posterior_features(tiles.points[rows], mu[rows], points, log_w, some, drop, size, g, second)
+        scatter_gram(blas.dsyrk(1.0, g.T).T, some, size, gram)
+    return gram, second
 
 
 def tile_hessian(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """c at the points, and √w H √w (dense, symmetric), from tiles."""
+    """c at the points, and the lower half of √w H √w, from tiles."""
     m, log_w = len(points), np.log(weights)
     pointer, near = near_atoms(tiles, points, log_w, _DROP)
     c, gradient, log_z = np.zeros(m), np.zeros(points.shape), np.empty(tiles.size)
     where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
     posterior_moments(*where, _DROP, log_z, c, gradient)
-    gram = np.zeros((m, m))
-    posterior_gram(*where, _DROP_SQUARED, 1, gram, np.zeros((0, 0, 0)))
-    return c, mirrored(gram)
+    return c, posterior_gram(tiles, tiles.weights, points, log_w, _DROP_SQUARED, 1)[0]
 
 
 def _longest(x: FloatArray, dx: FloatArray) -> float:
@@ -75,7 +85,8 @@ def optimal_weights(
     Parameters
     ----------
     assemble : callable
-        w ↦ (c at the points, √w H √w), such as `tile_hessian` with its first two arguments filled in.
+        w ↦ (c at the points, √w H √w, of which the lower half is read), such as `tile_hessian` with its first two
+        arguments filled in.
     start : (m,) array
         Positive starting weights.
     mass : (m,) array

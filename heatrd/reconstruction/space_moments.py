@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 from scipy.linalg import blas, cho_factor, cho_solve
 
 from heatrd.certificate.space import Tilt
-from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum, scatter_gram
+from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum
+from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import DROP, Tiles, near_atoms
 
 __all__ = ["Moments", "optimal_moments"]
@@ -37,6 +38,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _DROP_ROUGH = 16.0  # in the Hessian, which only steers the steps, below 1e-7
+_DROP_SPACE = 28.0  # beyond the plane, where tolerances are wider
 _SHORTEST = 1e-8  # steps cut shorter than this mean that rounding has taken over
 _SPREAD = 0.15  # of the radius: a block spread less is one atom
 
@@ -105,10 +107,11 @@ class _Problem:
     def __init__(self, tiles: Tiles, curvature: Tiles, points: FloatArray, mass: FloatArray) -> None:
         self.tiles, self.curvature, self.points = tiles, curvature, points
         self.log_mass = np.log(mass)
+        self.drop = DROP if points.shape[1] <= 2 else _DROP_SPACE
         self.basis = _basis(points.shape[1] + 1)
         self.rows, self.columns = np.triu_indices(points.shape[1] + 1)
-        self.near = near_atoms(tiles, points, self.log_mass)
-        self.near_coarse = self.near if tiles is curvature else near_atoms(curvature, points, self.log_mass)
+        self.near = near_atoms(tiles, points, self.log_mass, self.drop)
+        self.near_coarse = self.near if tiles is curvature else near_atoms(curvature, points, self.log_mass, self.drop)
         self.near_rough = near_atoms(curvature, points, self.log_mass, _DROP_ROUGH)
 
     def log_z(self, x: FloatArray) -> FloatArray:
@@ -118,14 +121,14 @@ class _Problem:
     def _log_sum(self, tiles: Tiles, near: tuple[IntArray, IntArray], x: FloatArray) -> FloatArray:
         mass, out = x[:, 0, 0], np.empty(tiles.size)
         u = np.ascontiguousarray(x[:, self.rows, self.columns] / mass[:, None])
-        moment_log_sum(tiles.points, tiles.starts, self.points, np.log(mass), u, *near, DROP, out)
+        moment_log_sum(tiles.points, tiles.starts, self.points, np.log(mass), u, *near, self.drop, out)
         return out
 
     def slack(self, log_z: FloatArray) -> FloatArray:
         """E_00 − ∫ μ A_j/Z."""
         t = self.tiles
         g = np.zeros((len(self.points), len(self.rows)))
-        moment_gradient(t.points, t.weights, t.starts, self.points, self.log_mass, log_z, *self.near, DROP, g)
+        moment_gradient(t.points, t.weights, t.starts, self.points, self.log_mass, log_z, *self.near, self.drop, g)
         out = np.zeros((len(g), *self.basis.shape[1:]))
         g *= np.where(self.rows == self.columns, 1.0, 0.5)
         out[:, self.rows, self.columns] = out[:, self.columns, self.rows] = -g

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from heatrd.certificate.space import TILT_FLOOR, Tilt
-from heatrd.kernels.space import posterior_gram, posterior_moments, posterior_tilt
+from heatrd.kernels.space import posterior_moments, posterior_tilt
 from heatrd.quadrature.tiles import DROP, Tiles, near_atoms
-from heatrd.reconstruction.space_interior import mirrored
+from heatrd.reconstruction.space_interior import posterior_gram
 
 __all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
 
@@ -36,15 +37,17 @@ _SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 @dataclass(slots=True)
 class State:
-    """Objective and first two derivatives at one set of atoms."""
+    """Objective and first derivatives at one set of atoms; ``second`` works out the Hessian and its blocks B.
+
+    The blocks, (m, 1 + d, 1 + d), have been subtracted from GᵀG on the diagonal of the Hessian.
+    """
 
     points: FloatArray
     weights: FloatArray
     objective: float
     c: FloatArray
     gradient: FloatArray
-    hessian: FloatArray | None
-    blocks: FloatArray | None = None  # (m, 1 + d, 1 + d), subtracted from GᵀG on the diagonal of the Hessian
+    second: Callable[[], tuple[FloatArray, FloatArray]]
 
     def residual(self) -> float:
         """√(Σ w ((1 − c)² + ‖∇c‖²)): the gradient's norm in the scaled variables."""
@@ -55,13 +58,11 @@ class State:
         return float(np.sqrt(((1 - self.c) ** 2 + (self.gradient**2).sum(axis=1)).max()))
 
 
-Evaluation = Callable[[FloatArray, FloatArray, bool], State]
+Evaluation = Callable[[FloatArray, FloatArray], State]
 
 
-def tile_state(
-    tiles: Tiles, points: FloatArray, weights: FloatArray, second: bool, *, curvature: Tiles | None = None
-) -> State:
-    """Objective, c, ∇c and (if ``second``) the Hessian, from tiles.
+def tile_state(tiles: Tiles, points: FloatArray, weights: FloatArray, *, curvature: Tiles | None = None) -> State:
+    """Objective, c, ∇c and, when asked for, the Hessian, from tiles.
 
     The Hessian only steers the steps. While they are long it may come from a coarser quadrature ``curvature``, and
     then leaves out posterior masses below 1e-7; the last steps need it sharp, because it is nearly singular.
@@ -72,24 +73,19 @@ def tile_state(
     pointer, near = near_atoms(tiles, points, log_w)
     posterior_moments(tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, DROP, log_z, c, gradient)
     objective = float(weights.sum()) - float(tiles.weights @ log_z)
-    hessian = blocks = None
-    if second:
-        steering = (tiles, _DROP_SHARP) if curvature is None else (curvature, _DROP_ROUGH)
-        hessian, blocks = _hessian(steering[0], points, log_w, c, gradient, steering[1])
-    return State(points, weights, objective, c, gradient, hessian, blocks)
+    steering = (tiles, _DROP_SHARP) if curvature is None else (curvature, _DROP_ROUGH)
+    second = partial(_hessian, steering[0], points, log_w, c, gradient, steering[1])
+    return State(points, weights, objective, c, gradient, second)
 
 
 def _hessian(
     tiles: Tiles, points: FloatArray, log_w: FloatArray, c: FloatArray, gradient: FloatArray, drop: float
 ) -> tuple[FloatArray, FloatArray]:
-    """GᵀG − blockdiag [[c − 1, ∇cᵀ], [∇c, ∇²c]], and the blocks."""
+    """GᵀG − blockdiag [[c − 1, ∇cᵀ], [∇c, ∇²c]], lower half, and the blocks."""
     m, d = points.shape
     size = 1 + d
-    pointer, near = near_atoms(tiles, points, log_w, drop)
-    gram, blocks = np.zeros((m * size, m * size)), np.zeros((m, size, size))
-    second = np.zeros((m, d, d))
-    posterior_gram(tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, drop, size, gram, second)
-    hessian = mirrored(gram)
+    hessian, second = posterior_gram(tiles, tiles.weights, points, log_w, drop, size)
+    blocks = np.zeros((m, size, size))
     blocks[:, 0, 0] = c - 1
     blocks[:, 0, 1:] = blocks[:, 1:, 0] = gradient
     blocks[:, 1:, 1:] = second + np.triu(np.ones((d, d)), 1).T * second.transpose(0, 2, 1)
@@ -116,8 +112,7 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
         tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
         c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
         posterior_moments(where[0], tilted, *where[2:], DROP, log_z, c, gradient)
-        gram, second = np.zeros((m * (1 + d),) * 2), np.zeros((m, d, d))
-        posterior_gram(where[0], tilted**2 / where[1], *where[2:], _DROP_SHARP, 1 + d, gram, second)
+        gram, _ = posterior_gram(tiles, tilted**2 / tiles.weights, points, log_w, _DROP_SHARP, 1 + d)
         gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
         g = np.column_stack([c - 1, gradient]) * root[:, None]
         g -= (penalty * root)[:, None] * np.column_stack([a, b])
@@ -151,15 +146,14 @@ class _Newton:
     """
 
     def __init__(self, state: State) -> None:
-        assert state.hessian is not None
-        assert state.blocks is not None
         self.state, self.root = state, np.sqrt(state.weights)
         g = np.column_stack([1 - state.c, -state.gradient]) * self.root[:, None]
         self.gradient = g.ravel()
-        values, vectors = np.linalg.eigh(state.blocks)
+        self.hessian, blocks = state.second()
+        values, vectors = np.linalg.eigh(blocks)
         turned = np.einsum("nij,nj,nkj->nik", vectors, 2 * np.maximum(values, 0.0), vectors)
         m, size = g.shape
-        self.matrix = state.hessian.copy()
+        self.matrix = self.hessian.copy()
         j = np.arange(m)
         self.matrix.reshape(m, size, m, size)[j, :, j, :] += turned
 
@@ -182,7 +176,7 @@ class _Newton:
         """Trial steps along the direction of most negative curvature (a saddle: an atom about to split)."""
         if len(self.gradient) > _SPECTRAL:
             return []
-        values, vectors = np.linalg.eigh(self.state.hessian)  # type: ignore[arg-type]
+        values, vectors = np.linalg.eigh(self.hessian)
         if values[0] > -1e-8:
             return []
         dl, dy = self._split(vectors[:, 0])
@@ -204,13 +198,13 @@ def polish(
     Parameters
     ----------
     evaluate : callable
-        (points, weights, second) ↦ `State`, such as `tile_state` with its first argument filled in.
+        (points, weights) ↦ `State`, such as `tile_state` with its first argument filled in.
     points, weights : (m, d), (m,) arrays
         Start.
     tol : float
         Stop when |1 − c_j| and ‖∇c_j‖ are below this at every atom.
     """
-    state = evaluate(points, weights, True)
+    state = evaluate(points, weights)
     done = 0
     while done < iterations:
         done += 1
@@ -236,14 +230,14 @@ def _descend(evaluate: Evaluation, newton: _Newton, shift: float) -> tuple[State
         dl, dy, predicted = step
         length = np.maximum(np.abs(dl) / 1.5, np.sqrt((dy**2).sum(axis=1)) / 0.6)
         clip = 1.0 / np.maximum(length, 1.0)  # atom by atom: a restless light atom must not hold up the others
-        trial = evaluate(state.points + clip[:, None] * dy, state.weights * np.exp(clip * dl), False)
+        trial = evaluate(state.points + clip[:, None] * dy, state.weights * np.exp(clip * dl))
         gain = state.objective - trial.objective
         silent = abs(gain) <= noise
         better = trial.residual() < 0.9 * state.residual() or trial.worst() < 0.9 * state.worst()
         if gain > max(1e-3 * predicted, noise) or (silent and better):
             good = silent or gain > 0.5 * predicted
             shift = max(shift * (0.1 if good else 0.5), 1e-13)
-            return evaluate(trial.points, trial.weights, True), shift
+            return trial, shift
         shift = max(6 * shift, 1e-12)
         if shift > 1e3:
             break
@@ -254,7 +248,7 @@ def _escaped(evaluate: Evaluation, newton: _Newton) -> tuple[State, float] | Non
     """Leave a saddle downhill; None at a minimum."""
     state = newton.state
     for dl, dy in newton.escape():
-        trial = evaluate(state.points + dy, state.weights * np.exp(dl), False)
+        trial = evaluate(state.points + dy, state.weights * np.exp(dl))
         if trial.objective < state.objective - 1e-13 * (1 + abs(state.objective)):
-            return evaluate(trial.points, trial.weights, True), 0.0
+            return trial, 0.0
     return None
