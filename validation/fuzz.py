@@ -34,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-CASES, SMOKE_CASES, SEED = 20_000, 150, 5
+CASES, SMOKE_CASES, SEED = 20_000, 150, 6
 CPU_SECONDS, GRACE = 120.0, 4.0  # processor time of one case; the parent waits GRACE times longer by the clock
 MEMORY = 6 << 30
 PROBE_MODULES = ("solving", "sources", "bounds", "heat", "paths", "curves", "others", "commands", "files")

@@ -111,6 +111,7 @@ def find(solve_at: Counted, name: str, value: float, guess: Guess | None = None)
         else:
             step = (proposal - t) if (proposal - t) * -trial.f > 0 else -trial.f
             t = t + max(-1.0, min(1.0, step if abs(step) > 1e-12 else -math.copysign(1e-6, trial.f)))
+            t = min(t, aim.widest)
     return aim.best()
 
 
@@ -121,6 +122,7 @@ class _Aim:
         self.solve_at, self.name, self.value = solve_at, name, value
         self.tol = solve_at.tol
         self.line = solve_at.solver if isinstance(solve_at.solver, LineProblem) else None
+        self.widest = math.log(solve_at.source.total_variance) + 1.0  # beyond the variance nothing is sent
         self.lossless = name == "rate" and value >= _entropy(solve_at.source)
         self.proved = False  # whether every trial is proved, since drafts miss what their proofs say
         self.nearest: _Trial | None = None

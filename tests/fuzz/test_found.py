@@ -212,6 +212,11 @@ def test_spirals_smaller_than_their_noise_are_gaussian():
     assert source.log_density(np.zeros((1, 2)))[0] == pytest.approx(-math.log(2 * math.pi * 0.25))
 
 
+def test_a_rate_as_good_as_zero():
+    solution = heatrd.solve(sources.Gaussian(0.0, 1e297), rate=1e-308)
+    assert solution.rate < 1e-12 and solution.distortion == pytest.approx(1e297, rel=1e-12)
+
+
 def test_annealing_by_a_half_precision_factor():
     plan = heatrd.sinkhorn([0.0, 1e70], [1e70, 2e70], 1e141, annealing=np.float16(2.0))
     assert plan.row_error < 1e-12 and plan.column_error < 1e-8
