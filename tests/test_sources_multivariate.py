@@ -218,3 +218,15 @@ def test_polygon_density_and_clockwise_order():
     np.testing.assert_array_equal(one.log_density(x), other.log_density(x))
     assert np.isneginf(one.log_density(np.array([1.0, 1.5])))
     assert one.log_density(np.array([0.2, 0.2])) == pytest.approx(-np.log(2.5))
+
+
+@pytest.mark.parametrize("curvature", [0.8, -3.0])
+def test_nodes_of_a_bent_banana_do_not_depend_on_their_spacing(curvature):
+    """Near its apex a strongly bent ridge turns within less than the spacing asked for."""
+    source = Banana(curvature)
+
+    def characteristic(spacing):
+        points, weights, _, _ = source.nodes(spacing, 1e-13)
+        return np.cos(points @ [1.3, 0.5]) @ weights / weights.sum()
+
+    assert characteristic(0.25) == pytest.approx(characteristic(0.1), abs=1e-12)
