@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.special import softmax
+from scipy.stats import multivariate_normal
 
 import heatrd
-from heatrd.bridge.flows import AtomFlow, DensityFlow, SumFlow, UnitFlow
+from heatrd.bridge.flows import AtomFlow, DensityFlow, MixtureFlow, SumFlow, UnitFlow
 from heatrd.bridge.nodes import source_nodes
 from heatrd.sources import Gaussian
 
@@ -48,3 +49,23 @@ def test_quadrature_in_the_plane_has_mass_one_and_the_moments_of_the_path(t):
     assert law.weights.sum() == pytest.approx(1, abs=1e-6)
     mean = (1 - t) * bridge.mu.weights @ bridge.mu.points + t * bridge.terminal.weights @ bridge.terminal.points
     assert law.weights @ law.points == pytest.approx(mean, abs=1e-5)
+
+
+def test_draws_from_a_mixture_have_its_posterior_mean_and_covariance():
+    """Z ~ Σ_k w_k N(m_k, C_k) and X = Z + √s W: moments of Z given X, one component by Gaussian algebra."""
+    weights, means = np.array([0.3, 0.7]), np.array([[-1.0, 0.0], [0.8, 0.5]])
+    covs = np.array([[[0.5, 0.2], [0.2, 0.4]], [[0.3, -0.1], [-0.1, 0.6]]])
+    s, x, rng, n = 0.4, np.array([0.3, -0.2]), np.random.default_rng(0), 40_000
+    uniform = (np.arange(n) + 0.5) / n
+    normal = rng.standard_normal((n // 2, 2))
+    normal = np.concatenate([normal, -normal])[rng.permutation(n)]
+    drawn = MixtureFlow(weights, means, covs).draw(s, np.tile(x, (n, 1)), uniform, normal)
+    gains = [c @ np.linalg.inv(c + s * np.eye(2)) for c in covs]
+    centres = np.array([m + g @ (x - m) for m, g in zip(means, gains, strict=True)])
+    spreads = np.array([c - g @ c for c, g in zip(covs, gains, strict=True)])
+    p = weights * [multivariate_normal.pdf(x, m, c + s * np.eye(2)) for m, c in zip(means, covs, strict=True)]
+    p /= p.sum()
+    mean = p @ centres
+    second = np.einsum("k,kij->ij", p, spreads + centres[:, :, None] * centres[:, None, :])
+    assert drawn.mean(axis=0) == pytest.approx(mean, abs=0.02)
+    assert np.cov(drawn.T) == pytest.approx(second - np.outer(mean, mean), abs=0.02)

@@ -11,7 +11,7 @@ import heatrd
 from heatrd.errors import InvalidInput, NotConverged, TooLarge
 from heatrd.laws import as_law
 from heatrd.sources import Gaussian, Uniform
-from heatrd.transport import sinkhorn, sinkhorn_divergence
+from heatrd.transport import sinkhorn, sinkhorn_divergence, solver
 
 for backend in ("JAX", "PYTORCH", "TENSORFLOW", "CUPY"):  # POT would import them all
     os.environ.setdefault(f"POT_BACKEND_DISABLE_{backend}", "1")
@@ -235,3 +235,44 @@ def test_bad_options():
         sinkhorn([0.0], [1.0], 0.1, acceleration="magic")
     with pytest.raises(InvalidInput, match="tol"):
         sinkhorn([0.0], [1.0], 0.1, tol=0.0)
+
+
+# -- the parts of the iteration ---------------------------------------------------------------------
+
+
+def test_potentials_keep_their_size_in_units_of_the_cost_when_epsilon_falls():
+    state = solver._State(None, None, np.array([1.0, -2.0]))
+    state.rescale(4.0)
+    assert state.gamma.tolist() == [1.0, -2.0]
+    state.rescale(1.0)
+    assert state.gamma.tolist() == [4.0, -8.0]
+
+
+def test_newton_direction_has_no_part_along_the_constants():
+    """The semi-dual does not change along γ + const: of all solutions of the singular system the balanced one."""
+    rng = np.random.default_rng(2)
+    plan = rng.random((7, 5)) ** 4
+    plan /= plan.sum()
+    target = np.full(5, 0.2)
+    step = solver._newton_direction(plan, target)
+    rows, columns = plan.sum(axis=1), plan.sum(axis=0)
+    hessian = np.diag(columns) - plan.T @ (plan / rows[:, None])
+    assert hessian @ step == pytest.approx(target - columns, abs=1e-12)
+    assert abs(columns @ step) < 1e-12
+
+
+def test_a_mixing_step_that_does_harm_is_replaced_by_a_sweep(monkeypatch):
+    class Harmful:
+        def __init__(self):
+            self.rng, self.resets = np.random.default_rng(0), 0
+
+        def propose(self, gamma, image):
+            return gamma + self.rng.standard_normal(gamma.shape)
+
+        def reset(self):
+            self.resets += 1
+
+    harmful = Harmful()
+    monkeypatch.setattr(solver, "_mixer", lambda *_: harmful)
+    plan = sinkhorn(*clouds(12, 15, 2, 3), 0.2, acceleration="anderson", tol=1e-9)
+    assert plan.column_error <= 1e-9 and harmful.resets > 3
