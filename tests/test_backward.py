@@ -389,3 +389,10 @@ def test_certificate_of_a_clipped_answer_admits_what_is_missing():
     clipped = lattice_law(path.density(1.0), path.grid, path.epsilon)
     assert certify_by_entropy(source, clipped, path.epsilon).gap == pytest.approx(path.residual, rel=0.1)
     assert path.residual > 1e-3 > 1e-9 > path.certificate.gap
+
+
+def test_a_table_without_visible_noise_is_still_one_of_rounded_numbers():
+    """The modes of a constant are exactly zero; N rounded numbers leave no less than 2⁻⁵² / √N."""
+    spectrum = spectrum_of(np.ones(64), Grid.uniform(0.0, 1.0, 64))
+    assert (spectrum.levels >= 2.0**-52 / 8).all() and spectrum.noise >= 2.0**-52 / 8
+    assert spectrum.kept.sum() == 1

@@ -35,6 +35,7 @@ TIME_ORDER: dict[str, float] = {
 }
 SCHEMES = ("auto", *TIME_ORDER)
 _LEAK = 1e-16
+_NARROWEST = 1e-150
 _DEFAULT_STEPS = 64
 
 
@@ -138,6 +139,12 @@ def heat_flow(
         The padded grid would not fit in memory.
     """
     grid = as_grid(grid)
+    spacings = np.concatenate([np.diff(axis) for axis in grid.axes])
+    if not (spacings.min() > _NARROWEST and spacings.max() < 1 / _NARROWEST):
+        raise InvalidInput(
+            f"heat flow: spacings from {spacings.min():.3g} to {spacings.max():.3g}: their squares leave double "
+            "precision; change the unit of length"
+        )
     rho = np.ascontiguousarray(arguments.numbers(density, "density"))
     if rho.shape != grid.shape:
         raise InvalidInput(f"heat flow: density has shape {rho.shape}, the grid {grid.shape}")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import heatrd
-from heatrd import closed_forms, grids, sources
+from heatrd import closed_forms, grids, heat, sources
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.sources.loading import load_density, load_samples
 
@@ -46,6 +46,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve(sources.Atoms([0.0, 1.0, 3.0]), epsilon=1e-100),
         lambda: closed_forms.sphere_rate(3, 1e-308, 0.22),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, iterations=10**137),
+        lambda: heat.heat_flow([1.0, 1.0], [-1e308, 0.5], 0.1, scheme="explicit", boundary="periodic"),
+        lambda: heat.heat_flow([1.0, 1.0, 1.0], [0.0, 1e-160, 1.0], 0.1),
         lambda: heatrd.solve(UNIFORM, epsilon=1e308).bridge,
         lambda: heatrd.as_source("noisy-sphere", noise=5e242),
         lambda: heatrd.from_grid(([[1], [2, 3]], [0.0, 1.0]), np.ones((2, 2)), normalize=True),
