@@ -11,7 +11,7 @@ import heatrd
 from heatrd import sources
 from heatrd.backward import METHODS, HeatPath, backward_heat
 from heatrd.backward.lattice import lattice_law
-from heatrd.backward.spectral import spectrum_of
+from heatrd.backward.spectral import mode_weights, spectrum_of
 from heatrd.certificate.shannon import certify_by_entropy
 from heatrd.errors import HeatrdWarning, InvalidInput, TooLarge
 from heatrd.grids import Grid
@@ -396,3 +396,21 @@ def test_a_table_without_visible_noise_is_still_one_of_rounded_numbers():
     spectrum = spectrum_of(np.ones(64), Grid.uniform(0.0, 1.0, 64))
     assert (spectrum.levels >= 2.0**-52 / 8).all() and spectrum.noise >= 2.0**-52 / 8
     assert spectrum.kept.sum() == 1
+
+
+def test_modes_that_no_law_has_are_not_kept():
+    """|S| exp(εω²/2) ≤ 1 for every law: beyond ε_c the modes that exceed it are dropped, and the answer says so."""
+    grid = Grid.uniform(-10.0, 10.0, 256)
+    x = grid.axes[0]
+    spectrum = spectrum_of(np.exp(-0.5 * x**2) * (1 + 0.5 * np.cos(4 * x)), grid, variance=0.5)
+    grown = np.abs(spectrum.modes) * np.exp(0.25 * spectrum.square)
+    assert grown.max() > 2 and not spectrum.possible
+    assert grown[spectrum.kept].max() < 1.05
+
+
+@pytest.mark.parametrize("shape", [(16,), (15,), (6, 8), (6, 7)])
+def test_mode_weights_satisfy_parseval(shape):
+    table = np.random.default_rng(0).standard_normal(shape)
+    grid = Grid(tuple(np.arange(float(n)) for n in shape))
+    energy = (mode_weights(grid) * np.abs(np.fft.rfftn(table)) ** 2).sum()
+    assert energy == pytest.approx(table.size * (table**2).sum())
