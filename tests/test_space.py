@@ -21,7 +21,7 @@ from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, posterior, th
 from heatrd.reconstruction import product, radial, space
 from heatrd.reconstruction.space_interior import optimal_weights, posterior_gram, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
-from heatrd.sources import Atoms, Box, Disc, GaussianMixture, NoisySphere, Polygon, TwoMoons
+from heatrd.sources import Atoms, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Polygon, TwoMoons
 
 
 def cloud(seed, n, d, spread=3.0):
@@ -489,3 +489,21 @@ def test_tails_widen_both_bounds():
     assert wide.lagrangian - bare.lagrangian == pytest.approx(most, rel=1e-9)
     lost = bare.lagrangian_lower - wide.lagrangian_lower
     assert bare.lagrangian_lower > 0.1 and lost == pytest.approx(1e-3 * (1 + check.objective), rel=1e-9)
+
+
+@pytest.mark.parametrize("df", [4.0, 8.0])
+def test_both_quadratures_of_a_heavy_tail_reach_equally_far(df):
+    """A cut set by the number of nodes must not move in as the second quadrature gets finer."""
+    source = MultivariateT(df, [0.0, 1.0], [[1.0, 0.3], [0.3, 0.5]])
+    problem = space_problem(source, 4.0)
+    assert problem.finer.size > 1.2 * problem.tiles.size
+    first, second = (np.abs(tiles.points).max() for tiles in (problem.tiles, problem.finer))
+    assert second == pytest.approx(first, rel=0.02)
+    assert problem.nodes.tail_mass < 1e-4
+
+
+def test_heavy_tail_off_the_axes_gives_an_honest_interval():
+    source = MultivariateT(10.0, [0.0, 1.0], [[1.0, 0.3], [0.3, 0.5]])
+    certificate, _ = space.reconstruct(source, 1.0)
+    assert certificate.gap < 5e-4
+    assert certificate.lagrangian >= source.entropy() - np.log(2 * np.pi)  # Shannon

@@ -110,11 +110,18 @@ class SpaceProblem:
         return self.shift + np.sqrt(self.epsilon) * points
 
 
-def space_problem(source: Source, epsilon: float, *, spacing: float | None = None, second: bool = True) -> SpaceProblem:
-    """Discretise a source at spacing·√ε, and once more finer for the error estimate."""
+def space_problem(
+    source: Source,
+    epsilon: float,
+    *,
+    spacing: float | None = None,
+    mass: float | None = None,
+    second: bool = True,
+) -> SpaceProblem:
+    """Discretise a source at spacing·√ε but for a mass in its tails, and once more finer for the error estimate."""
     root = float(np.sqrt(epsilon))
     spacing = SPACING.get(source.dim, 0.42) if spacing is None else spacing
-    mass = TAIL_MASS.get(source.dim, 1e-9)
+    mass = TAIL_MASS.get(source.dim, 1e-9) if mass is None else mass
     nodes = space_nodes(source, spacing * root, mass)
     shift = np.asarray(nodes.weights @ nodes.points)
     tiles = make_tiles((nodes.points - shift) / root, nodes.weights)
@@ -122,7 +129,7 @@ def space_problem(source: Source, epsilon: float, *, spacing: float | None = Non
     if second and not nodes.exact:
         factor, other = FINER, nodes
         while len(other.points) < 1.2 * len(nodes.points) and factor > 0.1:  # panels come in whole numbers
-            other = space_nodes(source, factor * spacing * root, mass)
+            other = space_nodes(source, factor * spacing * root, max(mass, nodes.tail_mass))
             factor *= 0.7
         finer = make_tiles((other.points - shift) / root, other.weights)
     return SpaceProblem(float(epsilon), shift, nodes, tiles, finer)

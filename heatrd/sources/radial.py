@@ -441,11 +441,9 @@ class IsotropicT(RadialSource):
         return r, w, lost, energy
 
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        x = float(special.betainccinv(0.5 * self.dim, 0.5 * self.df, max(mass, 1e-7 if self.dim == 2 else 1e-5)))
-        high = self.scale * float(np.sqrt(self.df * x / (1 - x)))
-        most = 130.0 if self.dim == 2 else 30.0
-        lost, _ = self.tail(min(high, most * spacing))
-        return super().nodes(spacing, lost)
+        """As for any radial source; a mass too small for a number of nodes that can be summed is raised."""
+        least, most = (1e-7, 100.0) if self.dim == 2 else (1e-5, 30.0)
+        return super().nodes(spacing, mass if mass > 0.5 * least else max(least, self.tail(most * spacing)[0]))
 
     def log_profile(self, r: FloatArray) -> FloatArray:
         n, d = self.df, self.dim
