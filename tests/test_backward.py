@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import heatrd
 from heatrd import sources
 from heatrd.backward import METHODS, HeatPath, backward_heat
-from heatrd.backward.lattice import lattice_law
+from heatrd.backward.lattice import CUTS, lattice_law, with_tails
 from heatrd.backward.spectral import mode_weights, spectrum_of
 from heatrd.certificate.shannon import certify_by_entropy
 from heatrd.errors import HeatrdWarning, InvalidInput, TooLarge
@@ -414,3 +414,13 @@ def test_mode_weights_satisfy_parseval(shape):
     grid = Grid(tuple(np.arange(float(n)) for n in shape))
     energy = (mode_weights(grid) * np.abs(np.fft.rfftn(table)) ** 2).sum()
     assert energy == pytest.approx(table.size * (table**2).sum())
+
+
+def test_a_continued_law_has_the_mass_of_the_tails():
+    """A lattice narrower than every cut is continued from the innermost one, with the mass that the source has there."""
+    source = heatrd.as_source("student-t")
+    inner = np.linspace(-2.0, 2.0, 81)
+    law = with_tails(heatrd.as_law(inner, np.exp(source.log_density(inner[:, None]))), source, 0.05)
+    beyond = np.abs(law.points[:, 0]) > 2.0
+    assert law.weights[beyond].sum() == pytest.approx(2.0 * CUTS[-1], rel=1e-9)
+    assert np.abs(law.points).max() > 100.0

@@ -12,7 +12,7 @@ from heatrd.sources import Gaussian
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
-@pytest.mark.parametrize("s", [1e-4, 0.02])
+@pytest.mark.parametrize("s", [0.0, 1e-4, 0.02])
 def test_density_flow_of_a_gaussian(dim, s):
     """G_s ∗ N(0, I) = N(0, (1 + s) I), value and score, by local quadrature."""
     source = Gaussian(np.zeros(dim), np.eye(dim))
