@@ -417,7 +417,7 @@ def test_mode_weights_satisfy_parseval(shape):
 
 
 def test_a_continued_law_has_the_mass_of_the_tails():
-    """A lattice narrower than every cut is continued from the innermost one, with the mass that the source has there."""
+    """A lattice narrower than every cut is continued from the innermost one, with what the source has there."""
     source = heatrd.as_source("student-t")
     inner = np.linspace(-2.0, 2.0, 81)
     law = with_tails(heatrd.as_law(inner, np.exp(source.log_density(inner[:, None]))), source, 0.05)
