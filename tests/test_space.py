@@ -52,6 +52,23 @@ def test_field_on_a_grid_matches_scattered_points():
     assert 0 <= dropped < 1e-15
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_fast_gauss_transform_in_space(turned):
+    """Points on a lattice go over axis by axis, others point by point."""
+    rng = np.random.default_rng(21)
+    x = np.stack(np.meshgrid(*3 * [np.arange(-3.0, 3.1, 0.6)], indexing="ij"), axis=-1).reshape(-1, 3)
+    x = x[rng.random(len(x)) < 0.5]
+    if turned:
+        x = x @ np.linalg.qr(rng.standard_normal((3, 3)))[0]
+    tiles = make_tiles(x, rng.random(len(x)))
+    field = Field(tiles, np.log(tiles.weights))
+    axes = [np.linspace(-3, 3, 5), np.linspace(-2, 4, 4), np.linspace(-4, 2, 6)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    values, dropped = field.on_grid(axes, 1e-9)
+    np.testing.assert_allclose(values.ravel(), field.at(grid), atol=1e-8)
+    assert np.abs(values.ravel() - field.at(grid)).max() <= dropped
+
+
 @pytest.mark.parametrize("d", [2, 3])
 def test_posterior_matches_logsumexp(d):
     x, mu = cloud(4, 150, d)

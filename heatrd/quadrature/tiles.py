@@ -18,6 +18,7 @@ On large tensor grids c is summed by a fast Gauss transform: with a lattice z of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _LARGE = 4.0  # side of a grid, √ε, from which the fast Gauss transform pays
+_SPARSE = 8  # a grid with this many places for each point on it still pays
 DROP = 38.0  # e^-38 = 3e-17: terms this much smaller than a sure one are left out
 LOG_HUGE = 600.0
 
@@ -164,6 +166,23 @@ def _outer_rows(a: FloatArray, factors: list[FloatArray]) -> FloatArray:
     return out
 
 
+def _spread(x: FloatArray, a: FloatArray, targets: list[FloatArray]) -> FloatArray:
+    """Σ_i a_i Π_k exp(−(x_ik − z_k)²) on the tensor grid z of ``targets``.
+
+    In space, points that themselves stand on a small tensor grid are carried over axis by axis.
+    """
+    if len(targets) > 2:
+        axes, places = zip(*(np.unique(column, return_inverse=True) for column in x.T))
+        shape = tuple(len(axis) for axis in axes)
+        if math.prod(shape) <= _SPARSE * len(x):
+            values = np.bincount(np.ravel_multi_index(places, shape), a, math.prod(shape)).reshape(shape)
+            for axis, z in zip(axes, targets):  # the axis in front is contracted, what replaces it goes last
+                values = np.tensordot(values, np.exp(-(np.subtract.outer(axis, z) ** 2)), axes=(0, 0))
+            return np.asarray(values, dtype=np.float64)
+    factors = [np.exp(-(np.subtract.outer(column, z) ** 2)) for column, z in zip(x.T, targets)]
+    return np.asarray((_outer_rows(a, factors[:-1]).T @ factors[-1]).reshape([len(z) for z in targets]))
+
+
 class Field:
     """c(y) = Σ_i a_i k(x_i − y) with its derivatives, at scattered points and on tensor grids.
 
@@ -226,14 +245,13 @@ class Field:
         values = np.zeros(tuple(len(z) for z in lattice))
         for t in near:
             rows = self.tiles.rows(t)
-            x, factors, part = self.tiles.points[rows], [], []
+            part = []
             for k, z in enumerate(lattice):
                 first = max(int(np.ceil((self.tiles.low[t, k] - reach) / step) - z[0]), 0)
                 last = min(int(np.floor((self.tiles.high[t, k] + reach) / step) - z[0]) + 1, len(z))
                 part.append(slice(first, max(first, last)))
-                factors.append(np.exp(-(np.subtract.outer(x[:, k], step * z[part[-1]]) ** 2)))
-            block = _outer_rows(self.a[rows], factors[:-1]).T @ factors[-1]
-            values[tuple(part)] += block.reshape([f.shape[1] for f in factors])
+            targets = [step * z[p] for z, p in zip(lattice, part)]
+            values[tuple(part)] += _spread(self.tiles.points[rows], self.a[rows], targets)
         for k, (y, z) in enumerate(zip(axes, lattice)):
             last_factor = np.exp(-(np.subtract.outer(y, step * z) ** 2)) * (step * np.sqrt(2 / np.pi))
             values = np.moveaxis(np.tensordot(last_factor, values, axes=(1, k)), 0, k)
