@@ -277,7 +277,7 @@ def test_polish_leaves_a_saddle():
 
 @pytest.mark.parametrize(
     ("source", "share"),
-    [(TwoMoons(0.1), 0.2), (Polygon([[0, 0], [2, 0], [2, 2], [1, 0.5], [0, 2]]), 0.4)],
+    [(TwoMoons(0.1), 0.2), (Polygon([[0, 0], [2, 0], [2, 2], [1, 0.5], [0, 2]]), 0.4), (Polygon(), 0.05)],
 )
 def test_gap_in_the_plane(source, share):
     epsilon = share * np.linalg.eigvalsh(source.covariance)[-1]

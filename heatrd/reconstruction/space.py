@@ -164,6 +164,8 @@ class _Exchange:
         self.dim = source.dim
         self.best: tuple[NodalCheck, FloatArray, FloatArray, Tilt] | None = None
         self.judged: FloatArray | None = None
+        self.proved: Certificate | None = None
+        self.confirmed = False
         self.stale = 0
         self.coarse = self._thinner(source, *_COARSE.get(self.dim, _COARSE[3]))
         self.steering = self._thinner(source, *_STEERING.get(self.dim, _STEERING[3]))
@@ -211,9 +213,9 @@ class _Exchange:
             _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
             if not fine:
                 if worst < self.tol or cycle > 12:
-                    if self._judge(y, w, tilt):
+                    if self._judge(y, w, tilt) and self._confirmed():
                         break
-                    tiles, self.judged = self.tiles, None
+                    tiles, self.judged, self.best = self.tiles, None, None
             elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
                 if self._judge(y, w, tilt) or time.thread_time() > self.deadline:
                     break
@@ -311,12 +313,28 @@ class _Exchange:
         self.stale = 0 if gap < 0.5 * before else self.stale + 1
         return gap <= 0.75 * self.tol or self.stale > 8
 
+    def _confirmed(self) -> bool:
+        """Whether the best law holds under both quadratures; its certificate is kept."""
+        assert self.best is not None
+        check, y, w, tilt = self.best
+        self.proved = self._certificate(y, w, tilt)
+        self.confirmed = self.proved.gap <= max(self.tol, 2 * check.gap)
+        return self.confirmed
+
+    def _certificate(self, y: FloatArray, w: FloatArray, tilt: Tilt | None) -> Certificate:
+        check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer, tilt=tilt, maxima=False)
+        return as_certificate(self.problem, check, y, w)
+
     def _best(self, y: FloatArray, w: FloatArray) -> Certificate:
         """The certificate of the best law, with both quadratures."""
+        if self.proved is not None and self.confirmed:
+            return self.proved
         check, y, w, tilt = self.best if self.best is not None else (None, y, w, None)
         if check is None or self.problem.finer is not None:
-            check = check_nodes(self.tiles, y, w, self.accuracy, finer=self.problem.finer, tilt=tilt, maxima=False)
-        return as_certificate(self.problem, check, y, w)
+            last = self._certificate(y, w, tilt)
+        else:
+            last = as_certificate(self.problem, check, y, w)
+        return last if self.proved is None or last.gap < self.proved.gap else self.proved
 
     def _first_shape(self) -> tuple[FloatArray, FloatArray]:
         """Interior point on a lattice where μ blurred has mass, then clusters."""
