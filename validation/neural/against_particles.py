@@ -1,8 +1,8 @@
 """The paper's first figure: error on the 1-D Gaussian over 16 seeds, R2D2 against NERD and WGD, at low and high rate.
 
-The error is the excess F(ν̂) − L(ε) of each law ν̂ at 4 001 midpoint quantiles scaled to variance one, so that no sampling
-noise of the evaluation enters. R2D2 starts from the exact Gaussian solution where no mixture explains its points better;
-what is compared is what each method makes of finitely many points and steps.
+The error is the excess F(ν̂) − L(ε) of each law ν̂ at 4 001 midpoint quantiles scaled to variance one, so that no
+sampling noise of the evaluation enters. R2D2 starts from the exact Gaussian solution where no mixture explains its
+points better; what is compared is what each method makes of finitely many points and steps.
 """
 
 from __future__ import annotations
