@@ -42,7 +42,12 @@ _PATIENCE = 5
 _APART = 10.0  # source nodes farther apart than this (in √ε) are solved side by side
 _SPLIT = 0.8  # active nodes farther apart than this (in √ε) belong to different groups
 _ATOM = 1.05  # a group no wider than this may be one atom ...
-_SHARP = 1e-6  # ... if −ε c″ at its centre exceeds this
+_SHARP = 1e-6  # ... if −ε c″ at its centre exceeds this ...
+_SHARPEST = 1e-10  # ... and, where that does not do, less ...
+_TRUSTED, _LEAST = 3.0, 10.0  # ... but no less than c is known to, or than what the tolerance feels
+_STRICT = 1e-10  # tolerances below this are left to the exchange after the first atoms
+_BESIDE, _CLEAR = 1.5, 0.6  # reach of a stretch (in √ε), and how near to an atom its idle nodes may be
+_IDLE = 1e-3  # share of the envelope that an idle node starts with at most
 _MARGIN = 30.0  # a stretch solved again reaches this far (in √ε) beyond the violation
 
 
@@ -192,7 +197,7 @@ def _from_lattice(
         beyond=Beyond.where_settled(coarse, epsilon, tol),
         gap=max(1e-11, 1e-3 * tol),
     )
-    best = atomic(measure, nodes, epsilon, tol, 1e-3)
+    best = _atoms(measure, nodes, epsilon, tol) if tol >= _STRICT else atomic(measure, nodes, epsilon, tol, 1e-3)
     if best.bounds.gap <= 0.5 * tol:
         return best
     trial = with_tails(measure, nodes, epsilon, tol)
@@ -219,10 +224,34 @@ def _gap(law: LineLaw) -> float:
     return law.bounds.gap
 
 
-def atomic(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float, slack: float, rounds: int = 0) -> LineLaw:
+def _atoms(measure: LineMeasure, nodes: Nodes, epsilon: float, tol: float) -> LineLaw:
+    """Merge and polish again and again: what is an atom shows once its neighbours are, the flattest last."""
+    best, sharp = atomic(measure, nodes, epsilon, tol, 1e-3, idle=True), _SHARP
+    while best.bounds.gap > 0.5 * tol and sharp > _SHARPEST:
+        sharp = min(sharp, max(_TRUSTED * best.bounds.log_sup, _LEAST * tol))
+        law = atomic(measure, best.nodes, epsilon, tol, max(10 * best.bounds.gap, 1e-4), idle=True, sharp=sharp)
+        if law.bounds.gap >= best.bounds.gap:
+            break
+        if law.bounds.gap > 0.5 * best.bounds.gap:
+            sharp *= 0.1
+        best = law
+    return best
+
+
+def atomic(
+    measure: LineMeasure,
+    nodes: Nodes,
+    epsilon: float,
+    tol: float,
+    slack: float,
+    rounds: int = 0,
+    *,
+    idle: bool = False,
+    sharp: float = _SHARP,
+) -> LineLaw:
     """Merge groups of nodes into atoms, polish weights and positions around them, and bound."""
-    merged = regroup(measure, nodes, epsilon)
     slack = float(np.clip(slack, 1e-9, 1e-3))
+    merged = regroup(measure, nodes, epsilon, sharp, slack if idle else None)
     merged, alone = _alone(measure, merged, epsilon)
     untouched = np.ones(merged.y.size, bool)
     parts = []
@@ -311,19 +340,45 @@ def _prune(nodes: Nodes) -> Nodes:
     return nodes.take(active if active.any() else nodes.nu >= nodes.nu.max())
 
 
-def regroup(measure: LineMeasure, nodes: Nodes, epsilon: float) -> Nodes:
-    """Drop inactive nodes; merge isolated groups on a maximum of c into free atoms; keep long stretches."""
+def regroup(
+    measure: LineMeasure, nodes: Nodes, epsilon: float, sharp: float = _SHARP, slack: float | None = None
+) -> Nodes:
+    """Drop inactive nodes; merge isolated groups on a maximum of c into free atoms; keep long stretches.
+
+    With a ``slack``, about the violation of c ≤ 1, the inactive nodes beside long stretches are kept too: a node alone
+    between them and an atom cannot move.
+    """
     root = math.sqrt(epsilon)
     kept = _prune(nodes)
     first = np.flatnonzero(np.concatenate([[True], np.diff(kept.y) > _SPLIT * root]))
     last = np.concatenate([first[1:], [kept.y.size]]) - 1
     total = np.add.reduceat(kept.nu, first)
     centre = np.add.reduceat(kept.nu * kept.y, first) / total
-    single = (kept.y[last] - kept.y[first] <= _ATOM * root) & (_curvature(measure, nodes, centre, epsilon) < -_SHARP)
+    single = (kept.y[last] - kept.y[first] <= _ATOM * root) & (_curvature(measure, nodes, centre, epsilon) < -sharp)
     scale = np.maximum(np.add.reduceat(kept.envelope, first), total)
     atoms = Nodes(centre, total, scale, np.minimum.reduceat(kept.slack, first), np.ones(first.size, bool)).take(single)
-    rest = kept.take(np.repeat(~single, last - first + 1))
-    return join(rest, atoms)
+    if slack is None:
+        return join(kept.take(np.repeat(~single, last - first + 1)), atoms)
+    low, high = kept.y[first[~single]], kept.y[last[~single]]
+    beside = _covered(nodes.y, low - _BESIDE * root, high + _BESIDE * root) & (_away(nodes.y, atoms.y) > _CLEAR * root)
+    rest = nodes.take(_covered(nodes.y, low, high) | beside)
+    least = np.minimum(_IDLE, slack / np.maximum(rest.slack, slack)) * rest.envelope
+    return join(replace(rest, nu=np.maximum(rest.nu, least)), atoms)
+
+
+def _covered(y: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
+    """Which points lie in one of the intervals [low, high]."""
+    steps = np.zeros(y.size + 1)
+    np.add.at(steps, np.searchsorted(y, low), 1)
+    np.add.at(steps, np.searchsorted(y, high, side="right"), -1)
+    return np.asarray(np.cumsum(steps)[:-1] > 0)
+
+
+def _away(y: FloatArray, atoms: FloatArray) -> FloatArray:
+    """Distance to the nearest atom."""
+    fence = np.concatenate([[-math.inf], atoms, [math.inf]])
+    after = np.searchsorted(fence, y)
+    return np.asarray(np.minimum(y - fence[after - 1], fence[after] - y))
 
 
 def _curvature(measure: LineMeasure, nodes: Nodes, points: FloatArray, epsilon: float) -> FloatArray:
