@@ -162,10 +162,10 @@ class MixtureFlow:
         if not (variance > 0).all():
             return np.full(len(x), -np.inf), np.full(x.shape, np.nan)
         z = (x - self.means[k]) @ self.axes[k]
-        with np.errstate(over="ignore"):  # far beyond the component its logarithm is −∞
-            square = (z / np.sqrt(variance)) ** 2
+        with np.errstate(over="ignore"):  # far beyond the component its logarithm is −∞, and so may be the score
+            square, pull = (z / np.sqrt(variance)) ** 2, z / variance
         value = self.log_weights[k] - 0.5 * (square + np.log(2 * np.pi * variance)).sum(axis=1)
-        return value, -(z / variance) @ self.axes[k].T
+        return value, -pull @ self.axes[k].T
 
 
 class SumFlow:

@@ -320,7 +320,10 @@ class SchrodingerBridge:
         """v_t(x) = (ε/2)(∇log φ_t − ∇log φ̂_t), the drift of the probability-flow equation, in the shape of ``x``."""
         points = self._points(x)
         time = self._time(t, terminal=True, initial=True)
-        both = self._phi(time, points)[1] - self._phi_hat(time, points)[1]
+        with np.errstate(invalid="ignore"):
+            both = self._phi(time, points)[1] - self._phi_hat(time, points)[1]
+        if np.isnan(both).any():
+            raise InvalidInput(f"x reaches {np.abs(points).max():.3g}, so far out that scores overflow")
         return self._vector(0.5 * self.epsilon * both, x)
 
     def score(self, t: float, x: ArrayLike) -> FloatArray:

@@ -79,6 +79,8 @@ def read_curve(path: str | Path, source: Any = None) -> dict[str, Any]:
             solutions[int(each["index"])] = unpack_solution(law, each, parts)
         asked = None if header["asked"] is None else (float(header["asked"][0]), float(header["asked"][1]))
         bounds = [None if header[name] is None else float(header[name]) for name in ("entropy", "differential")]
+        if any(bound is not None and math.isnan(bound) for bound in bounds):
+            raise ValueError("bounds")
         band = Band(Knots(*rows), float(header["variance"]), int(header["dim"]), *bounds)
         return {
             "source": law,

@@ -35,6 +35,7 @@ FloatArray = NDArray[np.float64]
 
 _ORDER = 16
 _DEPTH = 60
+_COUNTABLE = 2.0**40  # pieces of a panel: more are refused whatever their number
 _MOST_PANELS = 100_000
 _MOST_CELLS = 100_000  # in the first part of a far tail
 _ORDERS = (4, 8, _ORDER)
@@ -72,7 +73,7 @@ def _growing(first: float, most: int) -> FloatArray:
 
 
 def _pieces(size: FloatArray, step: float) -> NDArray[np.int64]:
-    return np.maximum(1, np.ceil(size / step * (1 - 1e-12))).astype(np.int64)
+    return np.clip(np.ceil(size / step * (1 - 1e-12)), 1, _COUNTABLE).astype(np.int64)
 
 
 def _legendre_tables() -> dict[int, tuple[FloatArray, FloatArray]]:

@@ -1,6 +1,7 @@
 """What fuzzing found, one regression test each."""
 
 import io
+import json
 import math
 import zipfile
 
@@ -46,6 +47,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve(sources.Atoms([0.0, 1.0, 3.0]), epsilon=1e-100),
         lambda: closed_forms.sphere_rate(3, 1e-308, 0.22),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, iterations=10**137),
+        lambda: heatrd.solve(heatrd.from_samples([-5e71, 1e72, 0.0], "kde", 0.3, weights=[1, 1, 1e307]), epsilon=0.02),
+        lambda: heatrd.solve(sources.Atoms([-0.1, 0.0, 0.3]), epsilon=0.018).bridge.velocity(0.3, [1e308]),
         lambda: heat.heat_flow([1.0, 1.0], [-1e308, 0.5], 0.1, scheme="explicit", boundary="periodic"),
         lambda: heat.heat_flow([1.0, 1.0, 1.0], [0.0, 1e-160, 1.0], 0.1),
         lambda: heatrd.solve(UNIFORM, epsilon=1e308).bridge,
@@ -318,6 +321,17 @@ def test_archives_that_unfold_beyond_the_limit(tmp_path):
 
     with pytest.raises(InvalidInput, match="unfolds to"):
         read_header(tmp_path / "x.npz", "model")
+
+
+def test_a_curve_whose_entropy_is_no_number_is_refused(tmp_path):
+    heatrd.rd_curve(UNIFORM, rates=[0.2], tol=1e-3).save(tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    header = json.loads(arrays["header"].tobytes()) | {"entropy": math.nan}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(InvalidInput, match="damaged"):
+        heatrd.RDCurve.load(tmp_path / "d.npz")
 
 
 def test_nothing_is_extracted_from_archives(tmp_path):
