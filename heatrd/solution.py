@@ -161,7 +161,7 @@ def solve(
         Anything `heatrd.as_source` takes.
     epsilon, distortion, rate : float
         Exactly one of the three: the per-coordinate variance ε of the backward channel (slope −1/2ε), the distortion
-        D = E‖X−Y‖² (summed over coordinates), or the rate in nats.
+        D = E‖X−Y‖² (summed over coordinates), or the rate in nats, which the proved upper bound `Solution.rate` meets.
     tol : float, optional
         Gap to be proved, nats: 1e-9 on the line, 1e-8 in the plane and 1e-6 in space when omitted. Where it cannot
         be reached the best answer
