@@ -76,7 +76,7 @@ class Tabulated(Source):
         log_mass = float(np.log(mass) + np.log(top) + np.log(self._widths).sum())
         if not normalize and not abs(log_mass) <= _MASS_TOLERANCE:
             raise InvalidInput(
-                f"tabulated: the density integrates to {np.exp(log_mass):.6g}, not 1; pass normalize=True to rescale it"
+                f"tabulated: the density integrates to {_exp(log_mass):.6g}, not 1; pass normalize=True to rescale it"
             )
         self._given = table, bool(normalize)  # kept: to normalise twice would change last digits
         self._unit_density = table / top / mass
@@ -212,6 +212,12 @@ class Tabulated1D(Tabulated, Source1D):
         a = self._x[np.flatnonzero(self._below <= mass)[-1]]
         b = self._x[np.flatnonzero(above <= mass)[0]]
         return float(a), float(b)
+
+
+def _exp(value: float) -> float:
+    """exp, infinite where it overflows."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(value))
 
 
 def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[FloatArray, ...]:

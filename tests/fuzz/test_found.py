@@ -47,6 +47,7 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve(sources.Atoms([0.0, 1.0, 3.0]), epsilon=1e-100),
         lambda: closed_forms.sphere_rate(3, 1e-308, 0.22),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, iterations=10**137),
+        lambda: heatrd.from_grid((1e137 * np.arange(3.0),) * 3, np.ones((3, 3, 3))),
         lambda: heatrd.solve(heatrd.from_samples([-5e71, 1e72, 0.0], "kde", 0.3, weights=[1, 1, 1e307]), epsilon=0.02),
         lambda: heatrd.solve(sources.Atoms([-0.1, 0.0, 0.3]), epsilon=0.018).bridge.velocity(0.3, [1e308]),
         lambda: heat.heat_flow([1.0, 1.0], [-1e308, 0.5], 0.1, scheme="explicit", boundary="periodic"),
