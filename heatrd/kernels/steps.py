@@ -102,6 +102,15 @@ def advance_1d(rho, below, above, ring, r0):
 
 
 @jit
+def _at(rho, side, before, position):
+    """The row, or the plane, at a position of `advance_2d`."""
+    if position < 0:
+        return side[position + before]
+    n = rho.shape[0]
+    return rho[position] if position < n else side[before + position - n]
+
+
+@jit
 def advance_2d(rho, side, start, k, forward, r0, r1, periodic, lead):
     """Advance a field of n rows by k steps in place; it starts at position ``start`` and moves by k rows.
 
@@ -124,9 +133,7 @@ def advance_2d(rho, side, start, k, forward, r0, r1, periodic, lead):
             i = t if forward else n - 1 - t
             p = start + i - sign * (l - 1)
             q, o = p - sign, p + sign
-            here = side[p + before] if p < 0 else (rho[p] if p < n else side[before + p - n])
-            target = side[q + before] if q < 0 else (rho[q] if q < n else side[before + q - n])
-            other = side[o + before] if o < 0 else (rho[o] if o < n else side[before + o - n])
+            here, target, other = _at(rho, side, before, p), _at(rho, side, before, q), _at(rho, side, before, o)
             ahead = max(0, min(o + sign * distance, n - 1))
             _step_row(here, other, rho[ahead], l == 1, r0, r1, periodic, target, lead)
 
@@ -211,9 +218,7 @@ def advance_3d(rho, side, start, k, forward, r0, r1, r2, periodic, begin, end, e
             i = t if forward else n - 1 - t
             p = start + i - sign * (l - 1)
             q, o = p - sign, p + sign
-            here = side[p + before] if p < 0 else (rho[p] if p < n else side[before + p - n])
-            target = side[q + before] if q < 0 else (rho[q] if q < n else side[before + q - n])
-            other = side[o + before] if o < 0 else (rho[o] if o < n else side[before + o - n])
+            here, target, other = _at(rho, side, before, p), _at(rho, side, before, q), _at(rho, side, before, o)
             first = 0 if begin == 0 else begin - l + 1
             last = m if end == m else end - l + 1
             edge = edges[l - 1, t + k]
