@@ -5,6 +5,7 @@
   What it has not reached within its budget counts as a lower bound.
 - Cost against range/√ε: the fitted exponent of CPU time over a uniform source.
 - One default solve of every named source at ε = 0.05 and 1e-4 of the variance; peak memory of the largest.
+- Curves at 40 given distortions.
 
     python -m validation.benchmarks.line [--smoke]
 """
@@ -113,6 +114,20 @@ def named(ratio: float, limit: float, names: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def forty(limit: float, names: list[str]) -> dict[str, Any]:
+    """Curves at 40 distortions from 0.003 to 0.95 of the variance, warm."""
+    times = {}
+    for name in names:
+        source = heatrd.as_source(name)
+        asked = source.total_variance * np.geomspace(0.003, 0.95, 40)
+        times[name] = fastest(lambda s=source, d=asked: heatrd.rd_curve(s, distortions=d), 1)
+    slow = [name for name, seconds in times.items() if seconds > limit]
+    return {
+        "claim": f"a curve at 40 given distortions: {', '.join(names)}", "expected": f"<= {limit:g} s each",
+        "measured": ", ".join(f"{seconds:.1f}" for seconds in times.values()), "passed": not slow, "data": times,
+    }  # fmt: skip
+
+
 def run(smoke: bool = False) -> list[dict[str, Any]]:
     """Run all of it (smoke: no Laplacian, whose target takes Blahut–Arimoto minutes)."""
     from validation.line_sources import names
@@ -122,7 +137,9 @@ def run(smoke: bool = False) -> list[dict[str, Any]]:
     rivals, budget = (["uniform"], 20.0) if smoke else (list(TARGETS), 600.0)
     return [
         *(against_blahut_arimoto(name, budget) for name in rivals), growth(smoke), memory(smoke),
-        named(0.05, 0.2, which), *([] if smoke else [named(1e-4, 3.0, which)]),
+        named(0.05, 0.2, which),
+        forty(5.0, ["uniform"] if smoke else ["uniform", "laplace", "exponential", "student-t", "gaussian-mixture"]),
+        *([] if smoke else [named(1e-4, 3.0, which)]),
     ]  # fmt: skip
 
 
