@@ -10,7 +10,7 @@ import pytest
 
 import heatrd
 from heatrd import closed_forms, grids, heat, sources
-from heatrd.errors import InvalidInput, TooLarge
+from heatrd.errors import HeatrdWarning, InvalidInput, TooLarge
 from heatrd.sources.loading import load_density, load_samples
 
 UNIFORM = sources.Uniform(0.0, 1.0)
@@ -47,6 +47,7 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.solve(sources.Atoms([0.0, 1.0, 3.0]), epsilon=1e-100),
         lambda: closed_forms.sphere_rate(3, 1e-308, 0.22),
         lambda: heatrd.blahut_arimoto(UNIFORM, 0.1, iterations=10**137),
+        lambda: heatrd.solve(heatrd.as_source("exponentially-modified-gaussian", K=1e-308), epsilon=0.65),
         lambda: heatrd.from_grid((1e137 * np.arange(3.0),) * 3, np.ones((3, 3, 3))),
         lambda: heatrd.solve(heatrd.from_samples([-5e71, 1e72, 0.0], "kde", 0.3, weights=[1, 1, 1e307]), epsilon=0.02),
         lambda: heatrd.solve(sources.Atoms([-0.1, 0.0, 0.3]), epsilon=0.018).bridge.velocity(0.3, [1e308]),
@@ -205,6 +206,13 @@ def test_a_density_at_a_time_as_good_as_zero_is_the_source():
         assert bridge.density(t, x) == pytest.approx(np.exp(source.log_density(np.array(x))), rel=1e-6)
     with pytest.raises(InvalidInput, match="until"):
         heatrd.tec_account(bridge, until=5e-324)
+
+
+def test_a_table_that_is_all_noise():
+    source = heatrd.from_grid([-5.8, -3.7, -3.2, -2.8, -2.5, -1.5], [0.82, 0.03, 0.07, 0.41, 0.1, 0.2], normalize=True)
+    with pytest.warns(HeatrdWarning, match="estimated relative error"):
+        path = heatrd.backward_heat(source, 0.465)
+    assert np.isfinite(path.density(1.0, [-3.0])).all()
 
 
 def test_tiny_checkerboards_have_a_variance():
