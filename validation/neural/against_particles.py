@@ -74,7 +74,7 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
     figure, axes = plt.subplots(1, len(records), figsize=(3.2 * len(records), 3.2), sharey=True, squeeze=False)
     for ax, record in zip(axes[0], records):
         errors = record["data"]["errors"]
-        ax.boxplot([np.maximum(v, 1e-7) for v in errors.values()], tick_labels=list(errors))
+        ax.boxplot([np.maximum(v, 1e-9) for v in errors.values()], tick_labels=list(errors))
         ax.set(yscale="log", title=record["data"]["label"])
     axes[0][0].set_ylabel("|F(ν̂) − L(ε)|  (nats)")
     figure.savefig(directory / "neural_against_particles.png", dpi=160, bbox_inches="tight")

@@ -39,7 +39,7 @@ PLANE = {
 
 def run(smoke: bool = False, only: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Train and judge every source; one small one when ``smoke``."""
-    names = only or (("mixture",) if smoke else (*LINE, *PLANE))
+    names = only or (("mixture",) if smoke else (*PLANE, *LINE))
     return [record for name in names for record in _case(name, smoke)]
 
 
