@@ -65,3 +65,32 @@ def test_a_draft_is_what_its_proof_says_but_for_the_quadrature(name):
     assert certificate.distortion == pytest.approx(draft.distortion, rel=1e-10)
     assert abs(certificate.lagrangian - draft.upper) <= 2 * certificate.discretisation + 1e-13
     assert np.array_equal(certificate.law.points, draft.law.points)
+
+
+@pytest.mark.parametrize("name", ["laplace", "exponential", "student-t"])
+def test_targets_near_zero_rate(name):
+    """These tails send something at every slope: ε far beyond the variance."""
+    source = heatrd.as_source(name)
+    asked = (1 - 1e-5) * source.total_variance
+    near = heatrd.solve(source, distortion=asked)
+    assert near.distortion == pytest.approx(asked, rel=1e-9)
+    assert near.epsilon > source.total_variance
+    small = heatrd.solve(source, rate=1e-4)
+    assert small.rate == pytest.approx(1e-4, rel=1e-8)
+    assert small.gap <= 1e-9
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        heatrd.sources.GaussianMixture([0.3, 0.3, 0.4], [[0, 0], [2, 1], [-1, 2]], 0.15 * np.eye(2)),
+        heatrd.sources.NoisySphere(3, noise=0.3),
+        heatrd.sources.Box([-1, -2], [1, 2]),
+    ],
+    ids=["space", "radial", "product"],
+)
+def test_targets_in_space(source):
+    for share in (0.2, 0.5):
+        found = heatrd.solve(source, distortion=share * source.total_variance, tol=1e-4)
+        assert found.distortion == pytest.approx(share * source.total_variance, rel=1e-9)
+        assert found.gap <= 1e-4

@@ -19,7 +19,7 @@ from scipy.special import entr
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
-from heatrd.reconstruction.dispatch import resolvable, solver_for
+from heatrd.reconstruction.dispatch import certify_law, resolvable, solver_for
 from heatrd.reconstruction.draft import Draft
 from heatrd.reconstruction.line import LineProblem
 from heatrd.sources import Source
@@ -33,6 +33,7 @@ _KEPT = 0.8  # of the tolerance: ε may move so far, relatively, while the law i
 _MIXED = 0.3  # of √tolerance: laws so near each other in log ε may be mixed, at a loss of second order
 _STALLED = 0.1  # a trial that leaves more of the miss than this brought no progress
 _SHARES = 12
+_WIDEST, _LARGEST = 30.0, 700.0  # of log ε, beyond the variance's and at all: there nothing is sent
 _VANISHED = 1500.0  # exp(−_VANISHED/2) is zero in double precision
 
 
@@ -77,10 +78,13 @@ class Counted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
-    """A law on the way to a target: t = log ε, and the relative miss f."""
+    """A law on the way to a target: t = log ε, the relative miss f, and a function g of it that secants bend less at:
+    for a distortion the miss of log D/(σ² − D).
+    """
 
     t: float
     f: float
+    g: float
     draft: Draft
 
 
@@ -96,13 +100,13 @@ def find(solve_at: Counted, name: str, value: float, guess: Guess | None = None)
         if aim.lossless or (abs(trial.f) <= _TARGET and aim.hit(trial)):
             break
         low, high = (trial, high) if trial.f < 0 else (low, trial)
-        if last is None or last.f == trial.f:
+        if last is None or last.g == trial.g:
             proposal = trial.t - trial.f / (guess.slope if guess else aim.slope(trial))
         else:
             proposal = _secant(last, trial)
         stalled = last is not None and abs(trial.f) > _STALLED * abs(last.f)
         last = trial
-        if aim.line is not None and aim.nearby(trial, low, high, stalled):
+        if aim.nearby(trial, low, high, stalled):
             break
         if low is not None and high is not None:
             if abs(high.t - low.t) < 1e-13:
@@ -121,8 +125,8 @@ class _Aim:
     def __init__(self, solve_at: Counted, name: str, value: float) -> None:
         self.solve_at, self.name, self.value = solve_at, name, value
         self.tol = solve_at.tol
-        self.line = solve_at.solver if isinstance(solve_at.solver, LineProblem) else None
-        self.widest = math.log(solve_at.source.total_variance) + 1.0  # beyond the variance nothing is sent
+        self.line = isinstance(solve_at.solver, LineProblem)
+        self.widest = min(math.log(solve_at.source.total_variance) + _WIDEST, _LARGEST)
         self.lossless = name == "rate" and value >= _entropy(solve_at.source)
         self.proved = False  # whether every trial is proved, since drafts miss what their proofs say
         self.nearest: _Trial | None = None
@@ -162,13 +166,14 @@ class _Aim:
         if low is None or high is None:
             return False
         apart = abs(high.t - low.t)
-        if apart < _JUMP:
+        if self.line and apart < _JUMP:
             for mixture in self._mixtures(low, high):
                 self._better(mixture)
                 if abs(mixture.f) <= _TARGET:
                     break
             return True
-        mixed = stalled and apart <= _MIXED * math.sqrt(self.tol)
+        plain = type(low.draft.law) is type(high.draft.law) is DiscreteLaw
+        mixed = stalled and plain and apart <= _MIXED * math.sqrt(self.tol)
         return mixed and self._reached(self._mixtures(low, high), [low, high])
 
     def _reached(self, trials: Iterator[_Trial], made_of: list[_Trial]) -> bool:
@@ -186,7 +191,7 @@ class _Aim:
         before, now = trial, self._certified(trial.draft.law, trial.t - trial.f, trial.draft.regime)
         for _ in range(3):
             yield now
-            if now.f == before.f:
+            if now.g == before.g:
                 return
             before, now = now, self._certified(trial.draft.law, _secant(before, now), trial.draft.regime)
 
@@ -207,11 +212,18 @@ class _Aim:
             share = min(max(share, 0.0), 1.0)
 
     def _certified(self, law: DiscreteLaw, t: float, regime: str) -> _Trial:
-        assert self.line is not None
-        return self._trial(t, Draft.of(self.line.certify(law, math.exp(t)), regime))
+        solver, epsilon = self.solve_at.solver, math.exp(t)
+        if isinstance(solver, LineProblem):
+            return self._trial(t, Draft.of(solver.certify(law, epsilon), regime))
+        return self._trial(t, Draft.of(certify_law(self.solve_at.source, law, epsilon, tol=self.tol), regime))
 
     def _trial(self, t: float, draft: Draft) -> _Trial:
-        return _Trial(t, draft.residual(self.name, self.value), draft)
+        f = draft.residual(self.name, self.value)
+        if self.name == "rate":
+            return _Trial(t, f, f, draft)
+        variance = self.solve_at.source.total_variance
+        left = math.log((variance - self.value) / max(variance - draft.distortion, 1e-16 * variance))
+        return _Trial(t, f, f + left, draft)
 
     def _kept(self, t: float, draft: Draft) -> _Trial:
         trial = self._trial(t, draft)
@@ -224,7 +236,7 @@ class _Aim:
 
 
 def _secant(a: _Trial, b: _Trial) -> float:
-    return b.t - b.f * (b.t - a.t) / (b.f - a.f)
+    return b.t - b.g * (b.t - a.t) / (b.g - a.g)
 
 
 def _inside(low: _Trial, high: _Trial, proposal: float) -> float:
