@@ -290,6 +290,13 @@ def test_neural_trains_on_copies(capsys, monkeypatch):
     assert FakeR2D2.made["source"].dim == 3
 
 
+@pytest.mark.parametrize("option", ["--points 0", "--held-out 1"])
+def test_neural_sizes_are_checked_before_the_training(option, capsys, monkeypatch):
+    pytest.importorskip("jax")
+    monkeypatch.setattr(heatrd.neural, "R2D2", None)
+    assert_refused(f"neural laplace {option}", capsys, "need at least")
+
+
 def test_neural_range_is_checked(capsys):
     pytest.importorskip("jax")
     assert_refused("neural gaussian --range 1,0.1", capsys, "increasing")

@@ -60,15 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, read off the curve, set it beside the certified one."""
     check_output_files(args)
+    _check_sizes(args)
     named = one_source(args)
     model = heatrd.neural.R2D2(epsilon_range=_range(args.range), entropy=args.entropy, seed=args.seed)
     model.fit(named.source, steps=args.steps, progress=progress_wanted(args), checkpoint=args.checkpoint,
               resume=args.checkpoint is not None)  # fmt: skip
+    if args.save:
+        model.save(args.save)
     sizes = {} if args.held_out is None else {"held_out": args.held_out, "particles": args.held_out}
     curve = model.curve(args.points, **sizes)
     columns = _columns(curve, None if args.no_certified else named.source, NATS_PER[args.unit])
-    if args.save:
-        model.save(args.save)
     in_unit = {f"{name}_{args.unit}" if name in RATES else name: column for name, column in columns.items()}
     deliver(
         args,
@@ -77,6 +78,13 @@ def run(args: argparse.Namespace) -> int:
         plot=lambda: save_picture(args.plot, lambda figure: curve.plot(ax=figure.subplots(), unit=args.unit)),
     )
     return 0
+
+
+def _check_sizes(args: argparse.Namespace) -> None:
+    """Refuse before the training what the read-out could not use."""
+    for option, value, least in (("--points", args.points, 1), ("--held-out", args.held_out, 2)):
+        if value is not None and value < least:
+            raise InvalidInput(f"{option} {value}; need at least {least}")
 
 
 def _report(named: NamedSource, columns: dict[str, np.ndarray], args: argparse.Namespace) -> None:
