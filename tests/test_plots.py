@@ -175,10 +175,11 @@ def test_every_format_is_written_and_repeats_to_the_byte(kind, start, tmp_path):
 
 
 def test_nothing_global_is_touched():
-    before = matplotlib.rcParams.copy()
-    plots.plot_curve(GaussianCurve())
     import matplotlib.pyplot as plt
 
+    plt.close("all")
+    before = matplotlib.rcParams.copy()
+    plots.plot_curve(GaussianCurve())
     assert len(plt.get_fignums()) == 1
     plt.close("all")
     with plots.figure() as figure:
