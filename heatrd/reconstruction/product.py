@@ -23,7 +23,7 @@ from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction import line, radial, space
 from heatrd.sources import Gaussian, Source, Source1D
 
-__all__ = ["ProductLaw", "applies", "certify", "matches", "reconstruct"]
+__all__ = ["ProductLaw", "applies", "certify", "independent_blocks", "matches", "reconstruct"]
 
 FloatArray = NDArray[np.float64]
 
@@ -102,8 +102,8 @@ def applies(source: Source) -> bool:
     return source.dim > 1 and not source.is_discrete and (isinstance(source, Gaussian) or source.factors is not None)
 
 
-def _blocks(source: Source) -> tuple[list[_Block], FloatArray]:
-    """Independent blocks with their bases, and the constant part."""
+def independent_blocks(source: Source) -> tuple[list[_Block], FloatArray]:
+    """Return the independent blocks of a source, each with its basis, and the constant part."""
     identity = np.eye(source.dim)
     if isinstance(source, Gaussian):
         mean = np.asarray(source.mean, dtype=float)
@@ -158,7 +158,7 @@ def reconstruct(
         "zero-rate" or "backward-heat" where all blocks are; "atomic" otherwise.
     """
     tol = 1e-9 if tol is None else float(tol)
-    blocks, shift = _blocks(source)
+    blocks, shift = independent_blocks(source)
     each = max(tol / len(blocks), 1e-11)
     starts = (
         start.blocks if isinstance(start, ProductLaw) and len(start.blocks) == len(blocks) else [None] * len(blocks)
@@ -193,7 +193,7 @@ def matches(source: Source, law: ProductLaw) -> bool:
     """Whether the law has the independent blocks of the source."""
     if not applies(source):
         return False
-    blocks, shift = _blocks(source)
+    blocks, shift = independent_blocks(source)
     return (
         len(blocks) == len(law.blocks)
         and np.array_equal(shift, law.shift)
@@ -203,7 +203,7 @@ def matches(source: Source, law: ProductLaw) -> bool:
 
 def certify(source: Source, law: ProductLaw, epsilon: float, certify_block: BlockCertifier) -> Certificate:
     """Bound L(ε) from a law that `matches` the source, block by block."""
-    blocks, shift = _blocks(source)
+    blocks, shift = independent_blocks(source)
     parts = [certify_block(block.source, part, epsilon) for block, part in zip(blocks, law.blocks)]
     return _sum(parts, [b.basis for b in blocks], shift, epsilon)
 
