@@ -11,13 +11,13 @@ from scipy import optimize
 
 import heatrd
 from heatrd.certificate import space as space_certificate
-from heatrd.certificate.space import Measured, certify_law, check_nodes, space_problem
+from heatrd.certificate.space import Measured, certify_law, check_nodes, distortion, log_kernel_sum, space_problem
 from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.kernels import space as kernels
 from heatrd.laws import as_law
-from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, posterior, thinned
+from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, thinned
 from heatrd.reconstruction import product, radial, space
 from heatrd.reconstruction.space_interior import optimal_weights, posterior_gram, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
@@ -70,15 +70,15 @@ def test_fast_gauss_transform_in_space(turned):
 
 
 @pytest.mark.parametrize("d", [2, 3])
-def test_posterior_matches_logsumexp(d):
-    x, mu = cloud(4, 150, d)
-    y, w = cloud(5, 30, d)
-    tiles = make_tiles(x, mu)
-    log_z, _ = reference.log_mixture(tiles.points, y, np.log(w), 1.0)
-    for rows, near, p, z in posterior(tiles, y, np.log(w)):
-        np.testing.assert_allclose(z, log_z[rows], rtol=0, atol=1e-12)
-        np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-12)
-        assert p.shape == (rows.stop - rows.start, len(near))
+def test_log_sum_and_distortion_match_dense_tables(d):
+    x, mu = cloud(4, 150, d, spread=4.0)
+    y, w = cloud(5, 30, d, spread=4.0)
+    tiles = make_tiles(x, mu / mu.sum())
+    w = w / w.sum()
+    log_z, p, xi = reference.posterior(tiles.points, y, w)
+    np.testing.assert_allclose(log_kernel_sum(tiles, y, np.log(w)), log_z, rtol=0, atol=1e-12 if d == 2 else 1e-10)
+    energy = tiles.weights @ (p * (xi**2).sum(axis=2)).sum(axis=1)
+    assert distortion(tiles, y, 3 * w) == pytest.approx(energy, rel=1e-10)
 
 
 def test_thinned_tails_keep_mass_and_mean():
@@ -130,10 +130,10 @@ def test_posterior_kernels_match_their_twins():
     where = tiles.starts, y, log_w, pointer, near
     log_z, p, xi = reference.posterior(tiles.points, y, w)
     out = np.empty(tiles.size)
-    kernels.posterior_sum(tiles.points, *where, out)
+    kernels.posterior_sum(tiles.points, *where, 38.0, out)
     np.testing.assert_allclose(out, log_z, atol=1e-12)
     a, b = cloud(16, 12, 2)[::-1]
-    kernels.posterior_tilt(tiles.points, *where, a, b, out)
+    kernels.posterior_tilt(tiles.points, *where, 38.0, a, b, out)
     np.testing.assert_allclose(out, (p * (a + (xi * b).sum(axis=2))).sum(axis=1), rtol=1e-10)
     c, gradient = np.zeros(12), np.zeros((12, 2))
     kernels.posterior_moments(tiles.points, tiles.weights, *where, 38.0, out, c, gradient)

@@ -27,10 +27,10 @@ from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import scan, upper_bound, values_on
 from heatrd.errors import InvalidInput
 from heatrd.kernels.moments import moment_log_sum
-from heatrd.kernels.space import posterior_sum
+from heatrd.kernels.space import posterior_energy, posterior_sum
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import SpaceNodes, space_nodes
-from heatrd.quadrature.tiles import DROP, LOG_HUGE, Field, Tiles, make_tiles, near_atoms, posterior, squared_distances
+from heatrd.quadrature.tiles import LOG_HUGE, Field, Tiles, make_tiles, near_atoms, squared_distances
 from heatrd.sources import Source
 
 __all__ = [
@@ -78,7 +78,7 @@ class Tilt:
         out = np.empty(tiles.size)
         pointer, near = near_atoms(tiles, self.points, self.log_weights)
         where = tiles.points, tiles.starts, self.points, self.log_weights, self.moments, pointer, near
-        moment_log_sum(*where, DROP, out)
+        moment_log_sum(*where, tiles.drop, out)
         return out
 
 
@@ -139,7 +139,7 @@ def log_kernel_sum(tiles: Tiles, atoms: FloatArray, log_weights: FloatArray) -> 
     """log Z at the tiles' points."""
     out = np.empty(tiles.size)
     pointer, near = near_atoms(tiles, atoms, log_weights)
-    posterior_sum(tiles.points, tiles.starts, atoms, log_weights, pointer, near, out)
+    posterior_sum(tiles.points, tiles.starts, atoms, log_weights, pointer, near, tiles.drop, out)
     return out
 
 
@@ -334,7 +334,7 @@ def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = No
         loss, change = measured.integrals(measured.log_s)
         if loss > best[0]:
             break
-        current = measured.supremum()  # peaks between grid points need patches too
+        current = measured.supremum(maxima=step >= len(_CAPS) - 1)  # peaks between grid points need patches too
         best = min(best, (loss + current.log + change, current.log, loss, change))
         if current.log <= accuracy:
             break
@@ -352,11 +352,9 @@ def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = No
 
 def distortion(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
     """E‖X − Y‖² of the channel of ν, in units of ε."""
-    total = 0.0
-    for rows, near, p, _ in posterior(tiles, atoms, np.log(weights / weights.sum())):
-        p *= squared_distances(tiles.points[rows], atoms[near])
-        total += float(tiles.weights[rows] @ p.sum(axis=1))
-    return total
+    log_w = np.log(weights / weights.sum())
+    pointer, near = near_atoms(tiles, atoms, log_w)
+    return float(posterior_energy(tiles.points, tiles.weights, tiles.starts, atoms, log_w, pointer, near, tiles.drop))
 
 
 def as_certificate(problem: SpaceProblem, check: NodalCheck, atoms: FloatArray, weights: FloatArray) -> Certificate:

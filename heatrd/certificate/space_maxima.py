@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from heatrd.certificate.supremum import Scan, chebyshev_points
 
@@ -124,10 +125,10 @@ class _Ascent:
         c = self.derivatives(y, cell)[0]
         order = np.argsort(-c, kind="stable")
         order = order[c[order] > 1]
-        free = np.ones(len(order), dtype=bool)
-        chosen = []
-        for i, j in enumerate(order):
+        y, c = y[order], c[order]
+        tree, free, chosen = KDTree(y), np.ones(len(y), dtype=bool), []
+        for i in range(len(y)):
             if free[i]:
-                chosen.append(j)
-                free &= ((y[order] - y[j]) ** 2).sum(axis=1) > _DISTINCT**2
+                chosen.append(i)
+                free[tree.query_ball_point(y[i], _DISTINCT)] = False
         return y[chosen], c[chosen] - 1

@@ -16,6 +16,7 @@ from heatrd.kernels._jit import jit
 __all__ = [
     "chebyshev_table",
     "near_boxes",
+    "posterior_energy",
     "posterior_features",
     "posterior_moments",
     "posterior_sum",
@@ -126,24 +127,43 @@ def _posterior_row(x, y, log_w, first, last, near, drop, index, p):
 
 
 @jit
-def posterior_sum(x, starts, y, log_w, pointer, near, log_z):
+def posterior_sum(x, starts, y, log_w, pointer, near, drop, log_z):
     """log Z at the nodes, tile by tile (as in `posterior_moments`)."""
     index = np.empty(y.shape[0], np.int64)
     p = np.empty(y.shape[0])
     for t in range(starts.size - 1):
         for i in range(starts[t], starts[t + 1]):
-            _, log_z[i] = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, 38.0, index, p)
+            _, log_z[i] = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
 
 
 @jit
-def posterior_tilt(x, starts, y, log_w, pointer, near, a, b, out):
+def posterior_energy(x, mu, starts, y, log_w, pointer, near, drop):
+    """Σ_i μ_i Σ_j P_ij ‖x_i − y_j‖² (tiles as in `posterior_moments`)."""
+    index = np.empty(y.shape[0], np.int64)
+    p = np.empty(y.shape[0])
+    energy = 0.0
+    for t in range(starts.size - 1):
+        for i in range(starts[t], starts[t + 1]):
+            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
+            mine = 0.0
+            for a in range(count):
+                square = 0.0
+                for k in range(x.shape[1]):
+                    square += (x[i, k] - y[index[a], k]) ** 2
+                mine += p[a] * square
+            energy += mu[i] * mine
+    return energy
+
+
+@jit
+def posterior_tilt(x, starts, y, log_w, pointer, near, drop, a, b, out):
     """Σ_j P_ij (a_j + b_j·(x_i − y_j)) at the nodes: the relative change of Z as w_j becomes w_j (1 + a_j + b_j·∇)."""
     d = x.shape[1]
     index = np.empty(y.shape[0], np.int64)
     p = np.empty(y.shape[0])
     for t in range(starts.size - 1):
         for i in range(starts[t], starts[t + 1]):
-            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, 38.0, index, p)
+            count, _ = _posterior_row(x[i], y, log_w, pointer[t], pointer[t + 1], near, drop, index, p)
             total = 0.0
             for k in range(count):
                 j = index[k]

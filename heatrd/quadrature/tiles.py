@@ -19,7 +19,6 @@ On large tensor grids c is summed by a fast Gauss transform: with a lattice z of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +27,11 @@ from numpy.typing import NDArray
 from heatrd.kernels.space import near_boxes
 
 __all__ = [
-    "DROP",
     "LOG_HUGE",
     "Field",
     "Tiles",
     "make_tiles",
     "near_atoms",
-    "posterior",
     "squared_distances",
     "thinned",
 ]
@@ -44,7 +41,8 @@ IntArray = NDArray[np.intp]
 
 _LARGE = 4.0  # side of a grid, √ε, from which the fast Gauss transform pays
 _SPARSE = 8  # a grid with this many places for each point on it still pays
-DROP = 38.0  # e^-38 = 3e-17: terms this much smaller than a sure one are left out
+_DROP = {1: 38.0, 2: 38.0}  # e^-38 = 3e-17
+_DROP_SPACE = 28.0  # e^-28 = 7e-13: beyond the plane tolerances are wider
 LOG_HUGE = 600.0
 
 
@@ -76,6 +74,11 @@ class Tiles:
     @property
     def dim(self) -> int:
         return int(self.points.shape[1])
+
+    @property
+    def drop(self) -> float:
+        """Terms of Z that are by this many nats below a sure one are left out."""
+        return _DROP.get(self.dim, _DROP_SPACE)
 
     @property
     def size(self) -> int:
@@ -126,36 +129,17 @@ def squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def near_atoms(
-    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = DROP
+    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float | None = None
 ) -> tuple[IntArray, IntArray]:
     """Atoms that matter tile by tile, ``near[pointer[t]:pointer[t + 1]]`` in tile t, ascending.
 
-    The others have posterior mass below exp(−drop) everywhere in the tile.
+    The others have posterior mass below exp(−drop) everywhere in the tile; ``tiles.drop`` when omitted. What is left
+    out lowers Z, so bounds stay bounds.
     """
+    drop = tiles.drop if drop is None else drop
     pointer = np.empty(len(tiles) + 1, np.int64)
     near = near_boxes(tiles.low, tiles.high, np.ascontiguousarray(atoms), log_weights, drop, pointer)
     return pointer, near
-
-
-def posterior(
-    tiles: Tiles, atoms: FloatArray, log_weights: FloatArray, drop: float = DROP
-) -> Iterator[tuple[slice, IntArray, FloatArray, FloatArray]]:
-    """Yield, tile by tile, ``(rows, near, P, log_z)``: P_ij = w_j k(x_i − y_j)/Z(x_i) and log Z(x_i).
-
-    ``near`` indexes the atoms kept in the tile; the others have posterior mass below exp(−drop) there.
-    """
-    pointer, kept = near_atoms(tiles, atoms, log_weights, drop)
-    for t in range(len(tiles)):
-        rows, near = tiles.rows(t), kept[pointer[t] : pointer[t + 1]]
-        s = squared_distances(tiles.points[rows], atoms[near])
-        s *= -0.5
-        s += log_weights[near]
-        top = s.max(axis=1)
-        s -= top[:, None]
-        np.exp(s, out=s)
-        total = s.sum(axis=1)
-        s /= total[:, None]
-        yield rows, near, s, top + np.log(total)
 
 
 def _outer_rows(a: FloatArray, factors: list[FloatArray]) -> FloatArray:

@@ -142,7 +142,7 @@ def _deblurred(source: Source, problem: SpaceProblem, accuracy: float) -> Certif
         atoms, weights = _lattice_law(law, problem, spacing)
         if len(atoms) > 60_000:
             return None
-        check = check_nodes(problem.tiles, atoms, weights, accuracy, finer=problem.finer)
+        check = check_nodes(problem.tiles, atoms, weights, accuracy, finer=problem.finer, maxima=False)
         if check.gap <= max(20 * accuracy, 1e-11):
             break
     return as_certificate(problem, check, atoms, weights)

@@ -30,7 +30,7 @@ from scipy.linalg import blas, cho_factor, cho_solve
 from heatrd.certificate.space import Tilt
 from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum
 from heatrd.kernels.space import scatter_gram
-from heatrd.quadrature.tiles import DROP, Tiles, near_atoms
+from heatrd.quadrature.tiles import Tiles, near_atoms
 
 __all__ = ["Moments", "optimal_moments"]
 
@@ -38,7 +38,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _DROP_ROUGH = 16.0  # in the Hessian, which only steers the steps, below 1e-7
-_DROP_SPACE = 28.0  # beyond the plane, where tolerances are wider
 _SHORTEST = 1e-8  # steps cut shorter than this mean that rounding has taken over
 _SPREAD = 0.15  # of the radius: a block spread less is one atom
 
@@ -107,7 +106,7 @@ class _Problem:
     def __init__(self, tiles: Tiles, curvature: Tiles, points: FloatArray, mass: FloatArray) -> None:
         self.tiles, self.curvature, self.points = tiles, curvature, points
         self.log_mass = np.log(mass)
-        self.drop = DROP if points.shape[1] <= 2 else _DROP_SPACE
+        self.drop = tiles.drop
         self.basis = _basis(points.shape[1] + 1)
         self.rows, self.columns = np.triu_indices(points.shape[1] + 1)
         self.near = near_atoms(tiles, points, self.log_mass, self.drop)

@@ -23,7 +23,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from heatrd.certificate.space import TILT_FLOOR, Tilt
 from heatrd.kernels.space import posterior_moments, posterior_tilt
-from heatrd.quadrature.tiles import DROP, Tiles, near_atoms
+from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.space_interior import posterior_gram
 
 __all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
@@ -71,7 +71,8 @@ def tile_state(tiles: Tiles, points: FloatArray, weights: FloatArray, *, curvatu
     log_w = np.log(weights)
     c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
     pointer, near = near_atoms(tiles, points, log_w)
-    posterior_moments(tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near, DROP, log_z, c, gradient)
+    where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
+    posterior_moments(*where, tiles.drop, log_z, c, gradient)
     objective = float(weights.sum()) - float(tiles.weights @ log_z)
     steering = (tiles, _DROP_SHARP) if curvature is None else (curvature, _DROP_ROUGH)
     second = partial(_hessian, steering[0], points, log_w, c, gradient, steering[1])
@@ -111,7 +112,7 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
     for _ in range(steps):
         tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
         c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
-        posterior_moments(where[0], tilted, *where[2:], DROP, log_z, c, gradient)
+        posterior_moments(where[0], tilted, *where[2:], tiles.drop, log_z, c, gradient)
         gram, _ = posterior_gram(tiles, tilted**2 / tiles.weights, points, log_w, _DROP_SHARP, 1 + d)
         gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
         g = np.column_stack([c - 1, gradient]) * root[:, None]
@@ -122,7 +123,7 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
             break
         step = step.reshape(m, 1 + d) / root[:, None]
         a, b = a + step[:, 0], b + step[:, 1:]
-        posterior_tilt(where[0], *where[2:], a, b, r)
+        posterior_tilt(where[0], *where[2:], tiles.drop, a, b, r)
     moments = np.zeros((m, (1 + d) * (2 + d) // 2))
     moments[:, 0], moments[:, 1 : 1 + d] = 1 + a, b
     return Tilt(points, log_w - np.log(weights.sum()), moments)
