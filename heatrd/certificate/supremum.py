@@ -216,12 +216,16 @@ def scan(field: Field, accuracy: float, floor: float = 0.5) -> Scan:
     block = _BLOCK.get(dim, 1)
     largest = _lebesgue(n) ** dim
     centres, values, skipped, dropped = [np.zeros((0, dim))], [np.zeros((0,) + (n,) * dim)], 0.0, 0.0
-    for corner in product(*(range(0, int(c), block) for c in count)):
-        size = np.minimum(block, count - corner)
-        origin = start + 2.0 * np.array(corner)
+    waiting = [(np.zeros(dim, dtype=int), count)]
+    while waiting:
+        corner, size = waiting.pop()
+        origin = start + 2.0 * corner
         bound = field.bound(origin, origin + 2.0 * size)
         if bound < floor:
             skipped = max(skipped, bound)
+            continue
+        if (size > block).any():
+            waiting += _parts(corner, size, block)
             continue
         middles = [a + 2.0 * np.arange(k) + 1.0 for a, k in zip(origin, size)]
         v, lost = field.on_grid([(m[:, None] + half * chebyshev_points(n)).ravel() for m in middles], 1e-3 * accuracy)
@@ -233,6 +237,13 @@ def scan(field: Field, accuracy: float, floor: float = 0.5) -> Scan:
         centres.append(np.stack([g.ravel() for g in np.meshgrid(*middles, indexing="ij")], axis=1)[keep])
         values.append(v[keep])
     return Scan(np.concatenate(centres), half, np.concatenate(values), skipped, dropped)
+
+
+def _parts(corner: IntArray, size: IntArray, block: int) -> list[tuple[IntArray, IntArray]]:
+    """Cut a box of cells near the middle of each axis that is longer than a block, at a multiple of it."""
+    half = np.where(size > block, block * -(-size // (2 * block)), size)
+    ends = [((0, h), (h, n)) if n > h else ((0, n),) for h, n in zip(half, size)]
+    return [(corner + [a for a, _ in part], np.array([b - a for a, b in part])) for part in product(*ends)][::-1]
 
 
 def values_on(field: Field, result: Scan, cells: IntArray, accuracy: float) -> FloatArray:

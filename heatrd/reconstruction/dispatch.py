@@ -14,13 +14,14 @@ from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.reconstruction import line, product, radial, space
+from heatrd.reconstruction.isolated import isolated
 from heatrd.sources import Source, Source1D
 
 __all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "resolvable", "solver_for"]
 
 _MOST_NODES = 6_000_000
 _FARTHEST = 1e12  # standard deviations
-_FINEST, _FINEST_OF_ATOMS = 1e-28, 1e-200  # of the variance
+_FINEST, _FINEST_OF_ATOMS, _FINEST_IN_SPACE = 1e-28, 1e-200, 1e-20  # of the variance
 
 Solve = Callable[[float, DiscreteLaw | None], tuple[Certificate, str]]
 
@@ -47,7 +48,16 @@ def solver_for(source: Source, tol: float) -> Solve:
             f"{source!r} has dimension {source.dim}; beyond d = 3 only products, rotationally "
             "symmetric sources and samples are solved; use heatrd.neural for an estimate"
         )
+    if source.is_discrete:
+        return lambda epsilon, start: _solve_atoms(source, epsilon, tol, start)
     return lambda epsilon, start: space.reconstruct(source, epsilon, tol=tol, start=start)
+
+
+def _solve_atoms(source: Source, epsilon: float, tol: float, start: DiscreteLaw | None) -> tuple[Certificate, str]:
+    """Atoms in space: in closed form where the channel does not confuse them."""
+    if (certificate := isolated(source, epsilon)) is not None:
+        return certificate, "atomic"
+    return space.reconstruct(source, _above_rounding(source, epsilon), tol=tol, start=start)
 
 
 def certify_law(source: Source, law: DiscreteLaw, epsilon: float, *, tol: float = 1e-9) -> Certificate:
@@ -64,7 +74,7 @@ def certify_law(source: Source, law: DiscreteLaw, epsilon: float, *, tol: float 
         return certify_radii(symmetric, law.radii[some], law.masses[some], epsilon)
     if isinstance(law, product.ProductLaw) and product.matches(source, law):
         return product.certify(source, law, epsilon, certify_law)
-    return space_certificate.certify_law(source, law, epsilon)
+    return space_certificate.certify_law(source, law, _above_rounding(source, epsilon))
 
 
 def _check_place(source: Source1D) -> None:
@@ -86,6 +96,18 @@ def resolvable(source: Source, epsilon: float) -> float:
             f"epsilon={epsilon:g} is {epsilon / variance:.2g} of the variance {variance:g}: too fine to resolve; "
             f"use epsilon >= {finest * variance:g}, or the Shannon lower bound",
             finest * variance,
+        )
+    return epsilon
+
+
+def _above_rounding(source: Source, epsilon: float) -> float:
+    """Return ε; refuse one at which the coordinates of atoms, in units of √ε, are rounding."""
+    least = _FINEST_IN_SPACE * source.total_variance
+    if source.is_discrete and epsilon < least:
+        raise TooLarge(
+            f"epsilon={epsilon:g}: at {_FINEST_IN_SPACE:g} of the variance and below, points in R^{source.dim} are "
+            f"rounding in units of sqrt(epsilon); use epsilon >= {least:.3g}",
+            least,
         )
     return epsilon
 
