@@ -43,6 +43,20 @@ def test_averaged_exponential_against_mpmath(dim):
     np.testing.assert_allclose(bessel_ratio(dim, t), ratio, rtol=1e-12, atol=1e-14 * dim)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3, 10, 2000])
+def test_spherical_averages_of_large_arguments(dim):
+    """Debye's expansion takes over from scipy at 10⁶."""
+    t = [9e5, 1.1e6, 1e8]
+    with mpmath.workdps(40):
+        nu = mpmath.mpf(dim) / 2 - 1
+        exact = [
+            float(mpmath.log(mpmath.besseli(nu, x)) - x + mpmath.loggamma(nu + 1) - nu * mpmath.log(mpmath.mpf(x) / 2))
+            for x in t
+        ]
+    np.testing.assert_allclose(log_damped_average(dim, t), exact, rtol=1e-15, atol=4e-15 * dim)
+    assert np.isfinite(log_damped_average(dim, [1e12, 1e200])).all()
+
+
 @pytest.mark.parametrize("dim", [2, 3, 33])
 def test_kernel_tables(dim):
     r, s = np.array([0.0, 0.4, 3.0, 12.0]), np.array([0.0, 0.5, 2.5, 11.0, 14.0])

@@ -130,11 +130,13 @@ def _as_points(points: ArrayLike, dim: int) -> FloatArray:
 
 def _lattice(nodes: FloatArray, step: float, n: int) -> FloatArray:
     low, high = nodes.min(axis=0), nodes.max(axis=0)
-    counts = np.ceil((high - low) / step) + 1
-    if float(np.prod(counts)) * n > _MOST_ENTRIES:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # steps next to zero
+        counts = np.ceil((high - low) / step) + 1
+        count = float(np.prod(counts))
+    if not count * n <= _MOST_ENTRIES:
         raise TooLarge(
             f"a lattice of {'x'.join(f'{c:.0f}' for c in counts)} points against {n} source nodes is too large for "
-            "dense Blahut–Arimoto; give points= or a larger epsilon",
+            "dense Blahut–Arimoto; give points=, or a larger spacing or epsilon",
             _MOST_ENTRIES // n,
         )
     axes = [0.5 * (a + b) + step * (np.arange(int(k)) - 0.5 * (k - 1)) for a, b, k in zip(low, high, counts)]

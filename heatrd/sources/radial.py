@@ -26,6 +26,7 @@ __all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "Rad
 
 _ORDER = 16
 MOST_PANELS, MOST_DIMENSIONS = 50_000, 5000
+FINEST_NOISE = 1e-13  # of the radius: radii closer than that are rounding
 _PANEL = np.polynomial.legendre.leggauss(_ORDER)
 
 
@@ -200,6 +201,11 @@ class NoisySphere(RadialSource):
         self.noise = _checks.positive(noise, "noise", self.name)
         _checks.variance_of_scale(self.radius, self.name)
         _checks.variance_of_scale(self.noise, self.name, self.dim)
+        if self.noise < FINEST_NOISE * self.radius:
+            raise InvalidInput(
+                f"{self.name}: noise={self.noise:g} is lost in the rounding of radius={self.radius:g}; "
+                f"use noise >= {FINEST_NOISE * self.radius:.3g}, or a sphere without noise"
+            )
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -210,10 +216,20 @@ class NoisySphere(RadialSource):
         return self.radius**2 + self.dim * self.noise**2
 
     def log_profile(self, r: FloatArray) -> FloatArray:
-        r = np.asarray(r, dtype=np.float64)
+        return self._log_profile_beside(np.asarray(r, dtype=np.float64) - self.radius)
+
+    def _log_profile_beside(self, u: FloatArray) -> FloatArray:
+        """The log-density at distance radius + u: u is known better than the sum where the noise is small."""
         v = self.noise**2
         norm = 0.5 * self.dim * np.log(2 * np.pi * v)
-        return np.asarray(-((r - self.radius) ** 2) / (2 * v) - norm + _damped(self.dim, r * self.radius / v))
+        return np.asarray(-(u**2) / (2 * v) - norm + _damped(self.dim, (self.radius + u) * self.radius / v))
+
+    def _nodes_beside(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float]:
+        """Nodes u of ρ − radius with their masses, and the farthest radius."""
+        low, high = self._reach(mass)
+        u, w = panels(low - self.radius, high - self.radius, min(spacing, 3.5 * self.noise))
+        log_area = log_sphere_area(self.dim) + (self.dim - 1) * np.log(self.radius + u)
+        return u, w * np.exp(self._log_profile_beside(u) + log_area), high
 
     def _reach(self, mass: float) -> tuple[float, float]:
         """Radii between which all but the mass lies: ρ² is noise² times a non-central χ²."""
@@ -224,9 +240,8 @@ class NoisySphere(RadialSource):
         return near, max(far, middle + self.noise)
 
     def radial_nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        low, high = self._reach(mass)
-        r, w = self._profile_nodes(low, high, min(spacing, 3.5 * self.noise))
-        return r, w, mass, mass * 4 * high**2
+        u, w, high = self._nodes_beside(spacing, mass)
+        return self.radius + u, w, mass, mass * 4 * high**2
 
     def sample_radius(self, n: int, rng: np.random.Generator) -> FloatArray:
         first = self.radius + self.noise * rng.standard_normal(n)
@@ -234,8 +249,8 @@ class NoisySphere(RadialSource):
         return np.asarray(np.sqrt(first**2 + self.noise**2 * rest))
 
     def entropy(self) -> float:
-        r, w, _, _ = self.radial_nodes(self.noise, 1e-17)
-        return float(-(w @ self.log_profile(r)) / w.sum())
+        u, w, _ = self._nodes_beside(self.noise, 1e-17)
+        return float(-(w @ self._log_profile_beside(u)) / w.sum())
 
     def critical_epsilon(self) -> float:
         return self.noise**2
@@ -244,7 +259,7 @@ class NoisySphere(RadialSource):
         left = self.noise**2 - float(epsilon)
         if left < -1e-13 * self.noise**2:
             return None
-        if left <= 1e-12 * self.noise**2:
+        if left <= max(1e-12 * self.noise**2, (1.01 * FINEST_NOISE * self.radius) ** 2):
             return Sphere(self.dim, self.radius, self.centre)
         return NoisySphere(self.dim, self.radius, float(np.sqrt(left)), self.centre)
 

@@ -56,6 +56,7 @@ _NO_GAUSSIAN_FACTOR = frozenset(
 )
 
 #: entropies that scipy computes by quadrature although ``_entropy`` is overridden
+_LOST_MASS = 0.01
 _NUMERICAL_ENTROPY = {"tukeylambda", "vonmises"}
 
 
@@ -407,6 +408,11 @@ def _integrated_moments(src: ScipySource) -> tuple[float, float]:
         adaptive_sum(lambda x, k=k: np.exp(src.logpdf(x)) * (x - src._mean) ** k, edges, 1.0)  # type: ignore[misc]
         for k in (0, 1, 2)
     )
+    if abs(mass - 1) > _LOST_MASS:
+        raise InvalidInput(
+            f"{src.name}: the density integrates to {mass:.3g} in double precision, not to one; its parameters "
+            f"make it as narrow as {spread:.2g}: use ones that are less extreme"
+        )
     shift = first / mass
     return src._mean + shift, second / mass - shift**2
 

@@ -76,6 +76,9 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.blahut_arimoto(sources.Triangular(-2.0, 1.5, 3.5), 1e-17, points=[0.5]),
         lambda: grids.Grid.uniform("", 1.0, 10),
         lambda: heatrd.critical_epsilon(heatrd.from_grid(np.arange(3.0), np.ones(3), normalize=True)),
+        lambda: heatrd.as_source("von-mises", kappa=6.8e112, scale=1e3),
+        lambda: heatrd.as_source("noisy-sphere", dim=2, noise=1.35e-130),
+        lambda: heatrd.blahut_arimoto(UNIFORM, 1.0, 15, spacing=1e-308),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(call):
@@ -112,6 +115,15 @@ def test_a_density_far_away_is_zero():
 def test_a_potential_far_away_from_a_tiny_source_is_zero():
     bridge = heatrd.solve(sources.Uniform(0.0, 1e-108), epsilon=1e-217).bridge
     assert bridge.potential(0.5, [1e300]).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("noise", [1e-5, 1e-7, 1e-12])
+def test_a_sphere_with_hardly_any_noise_is_a_sphere(noise):
+    """scipy's Bessel functions are NaN beyond 2³¹: no node was left of a sphere with noise 1e-5 of its radius."""
+    noisy, bare = (heatrd.solve(law, epsilon=0.2) for law in (sources.NoisySphere(2, 1.0, noise), sources.Sphere(2)))
+    assert noisy.lagrangian == pytest.approx(bare.lagrangian, abs=4 * noise**2 + 1e-9)
+    shell = math.log(2 * math.pi) + 0.5 * math.log(2 * math.pi * math.e * noise**2)
+    assert noisy.source.entropy() == pytest.approx(shell, abs=noise**2 + 1e-12)
 
 
 @pytest.mark.parametrize("df", [1.9e3, 2.1e3, 1e7, 1.75e21])
