@@ -1,7 +1,7 @@
 """Why Blahut–Arimoto is not enough.
 
-Its excess over the certified optimum falls like one over the number of sweeps; the usual stopping quantity, the
-maximum over the lattice, says nothing about the places between.
+Its excess over the certified optimum falls like one over the number of sweeps. Both curves are judged over the
+continuum: the usual stopping quantity, a maximum over the lattice, says nothing about the places between.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """From a uniform law to four points.
 
-Sampled paths of the optimal diffusion. The control waits, then commits: most of its energy is spent close to t = 1.
+Sampled paths of the optimal diffusion. The control waits, then commits: its energy is small at half time and grows
+without bound towards t = 1.
 """
 
 import heatrd

@@ -1,6 +1,6 @@
 """The proof, drawn.
 
-A law ν is optimal exactly if c(y) ≤ 1 everywhere, with c = 1 on its support. Left: the optimum. Right: three points
+A law ν is optimal exactly if c(y) ≤ 1 everywhere; then c = 1 at its atoms. Left: the optimum. Right: three points
 that somebody might have guessed, and what they cost.
 """
 

@@ -15,7 +15,7 @@ named = {
     "Laplacian": sources.Laplace(scale=0.5**0.5),
     "30 % Bernoulli–Gaussian": sources.BernoulliGaussian(0.3, 0.3**-0.5),
 }
-distortions = np.geomspace(0.05, 0.95, 7)
+distortions = np.geomspace(0.05, 0.95, 13)
 
 with heatrd.plots.figure(size=(5.4, 3.6)) as figure:
     ax = figure.subplots()

@@ -11,8 +11,9 @@ from heatrd.sources import NoisySphere
 with heatrd.plots.figure() as figure:
     ax = figure.subplots()
     for dim in (2, 5, 20, 100):
-        epsilons = np.geomspace(0.003, 1.2 / dim, 24)
-        points = [heatrd.solve(NoisySphere(dim, noise=0.1), epsilon=e, tol=1e-6) for e in epsilons]
+        source = NoisySphere(dim, noise=0.1)
+        epsilons = np.geomspace(0.003, 0.93 * source.total_variance / dim, 40)
+        points = [heatrd.solve(source, epsilon=e, tol=1e-6) for e in epsilons]
         ax.plot([p.distortion for p in points], [p.bits for p in points], label=f"d = {dim}")
     ax.set(xscale="log", yscale="log", xlabel="distortion", ylabel="rate (bit per vector)")
     ax.legend()

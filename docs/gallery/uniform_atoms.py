@@ -1,7 +1,7 @@
 """Atoms that appear one by one.
 
-The best reproduction of a uniform source is a handful of points. As ε falls, atoms split: each dot is an atom, its
-size the weight.
+The best reproduction of a uniform source is a handful of points. As ε falls, a new one appears in the middle with no
+weight at first, or the middle one splits. Each dot is an atom, its size the weight.
 """
 
 import numpy as np

@@ -67,7 +67,7 @@ class GridBridge:
         return self.potential(t) * self.copotential(t)
 
     def control(self, t: float) -> FloatArray:
-        """u_t = ε∇log φ_t by stencils of the same order, shape (*shape, d)."""
+        """u_t = ε∇log φ_t by stencils of the same order, shape ``(*shape, d)``."""
         return self.epsilon * gradient(np.log(np.maximum(self.potential(t), _FLOOR)), self.grid, order=self.order)
 
     def energy_rate(self, t: float) -> float:

@@ -231,7 +231,7 @@ class SchrodingerBridge:
 
     @property
     def terminal(self) -> DiscreteLaw:
-        """ρ_1 as weighted points: weights w_j e^{τ_j} c(y_j). Equal to ν iff ν is optimal (or the plan converged)."""
+        """ρ_1 as weighted points: weights w_j e^{τ_j} c(y_j). Equal to ν if ν is optimal (or the plan converged)."""
         law = self.reconstruction
         log_c = self._phi_hat(1.0, law.points)[0]
         return DiscreteLaw(law.points, law.weights * np.exp(self.tilt + log_c))

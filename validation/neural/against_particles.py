@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+import heatrd
 from heatrd import sources
 from heatrd.neural import R2D2
 from validation.neural.baselines import nerd, wgd
@@ -69,16 +70,14 @@ def _normal(n: int, rng: np.random.Generator) -> np.ndarray:
 
 def draw(records: list[dict[str, Any]], directory: Path) -> None:
     """Box plots of the errors, one panel a rate."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(records), figsize=(3.2 * len(records), 3.2), sharey=True, squeeze=False)
-    for ax, record in zip(axes[0], records):
-        errors = record["data"]["errors"]
-        ax.boxplot([np.maximum(v, 1e-9) for v in errors.values()], tick_labels=list(errors))
-        ax.set(yscale="log", title=record["data"]["label"])
-    axes[0][0].set_ylabel("|F(ν̂) − L(ε)|  (nats)")
-    figure.savefig(directory / "neural_against_particles.png", dpi=160, bbox_inches="tight")
-    plt.close(figure)
+    with heatrd.plots.figure(size=(3.2 * len(records), 3.2)) as figure:
+        axes = figure.subplots(1, len(records), sharey=True, squeeze=False)[0]
+        for ax, record in zip(axes, records):
+            errors = record["data"]["errors"]
+            ax.boxplot([np.maximum(v, 1e-9) for v in errors.values()], tick_labels=list(errors))
+            ax.set(yscale="log", title=record["data"]["label"])
+        axes[0].set_ylabel("|F(ν̂) − L(ε)|  (nat)")
+        heatrd.plots.save(figure, directory / "neural_against_particles.png")
 
 
 if __name__ == "__main__":

@@ -175,20 +175,18 @@ def _bounded(claim: str, value: float, limit: float) -> dict[str, Any]:
 
 def draw(records: list[dict[str, Any]], directory: Path) -> None:
     """Excess of the bound over the certified L against ε/σ², with two standard errors."""
-    import matplotlib.pyplot as plt
-
-    figure, ax = plt.subplots(figsize=(5, 3.4))
-    for record in (r for r in records if "data" in r):
-        rows = record["data"]["rows"]
-        ax.errorbar(
-            [row["ratio"] for row in rows], [row["excess"] for row in rows],
-            yerr=[2 * row["stderr"] for row in rows], label=record["data"]["source"], marker="o", ms=3,
-        )
-    ax.axhline(TARGET, color="0.6", lw=0.8)
-    ax.set(xscale="log", xlabel="ε/σ²", ylabel="F(ν̂) − L(ε)  (nats)")
-    ax.legend(fontsize=7)
-    figure.savefig(directory / "neural_low_dimension.png", dpi=160, bbox_inches="tight")
-    plt.close(figure)
+    with heatrd.plots.figure(size=(5.4, 3.8)) as figure:
+        ax = figure.subplots()
+        for record in (r for r in records if "data" in r):
+            rows = record["data"]["rows"]
+            ax.errorbar(
+                [row["ratio"] for row in rows], [row["excess"] for row in rows],
+                yerr=[2 * row["stderr"] for row in rows], label=record["data"]["source"], marker="o", ms=3,
+            )
+        ax.axhline(TARGET, color="#777777", linewidth=0.9, dashes=(4, 2), label="target")
+        ax.set(xscale="log", xlabel="ε/σ²", ylabel="F(ν̂) − L(ε)  (nat)", ylim=(None, 1.45 * TARGET))
+        ax.legend(fontsize=7, ncol=3, loc="upper center")
+        heatrd.plots.save(figure, directory / "neural_low_dimension.png")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import heatrd
 from heatrd.neural import R2D2
 from validation.neural.baselines import nerd, wgd
 
@@ -82,18 +83,20 @@ def _row(model: R2D2, rest: np.ndarray, held: np.ndarray, epsilon: float, smoke:
 
 def draw(records: list[dict[str, Any]], directory: Path) -> None:
     """The three bounds on L(ε) against ε, a panel a data set."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(records), figsize=(3.6 * len(records), 3.2), squeeze=False)
-    for ax, record in zip(axes[0], records):
-        rows = record["data"]["rows"]
-        for name in ("R2D2", "NERD", "WGD"):
-            ax.plot([row["epsilon"] for row in rows], [row[name] for row in rows], "o-", ms=3, label=name)
-        ax.set(xscale="log", xlabel="ε", title=record["data"]["name"])
-    axes[0][0].set_ylabel("held-out bound on L(ε)  (nats)")
-    axes[0][0].legend()
-    figure.savefig(directory / "neural_real_data.png", dpi=160, bbox_inches="tight")
-    plt.close(figure)
+    with heatrd.plots.figure(size=(3.6 * len(records), 3.2)) as figure:
+        axes = figure.subplots(1, len(records), squeeze=False)[0]
+        for ax, record in zip(axes, records):
+            rows = record["data"]["rows"]
+            for name in ("R2D2", "NERD", "WGD"):
+                ax.plot([row["epsilon"] for row in rows], [row[name] for row in rows], "o-", ms=3, label=name)
+            ax.set(xscale="log", yscale="log", xlabel="ε", title=record["data"]["name"])
+            ax.set_xticks([row["epsilon"] for row in rows], [f"{row['epsilon']:.2g}" for row in rows])
+            ax.set_xticks([], minor=True)
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter("{x:g}")
+        axes[0].set_ylabel("held-out bound on L(ε)  (nat)")
+        axes[0].legend()
+        heatrd.plots.save(figure, directory / "neural_real_data.png")
 
 
 if __name__ == "__main__":
