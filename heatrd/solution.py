@@ -19,6 +19,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
 from heatrd.reconstruction.dispatch import certify_law, default_tolerance, resolvable, solver_for
+from heatrd.reconstruction.product import ProductLaw
 from heatrd.reconstruction.target import Counted, Guess, find
 from heatrd.sources import Source, as_source
 
@@ -123,12 +124,14 @@ class Solution:
             raise InvalidInput(
                 "no bridge at zero slope (epsilon is infinite); solve at epsilon= or at a smaller distortion"
             )
-        from heatrd.bridge import SchrodingerBridge
+        from heatrd.bridge import SchrodingerBridge, product_bridge
 
-        mu = self.certificate.quadrature
-        if self.regime == "backward-heat":
-            return SchrodingerBridge.backward_heat(mu, self.reconstruction, self.epsilon, self.source)
-        return SchrodingerBridge(mu, self.reconstruction, self.epsilon, source=self.source)
+        mu, nu, smooth = self.certificate.quadrature, self.reconstruction, self.regime == "backward-heat"
+        if isinstance(mu, ProductLaw) and isinstance(nu, ProductLaw):
+            return product_bridge(self.source, mu, nu, self.epsilon, smooth=smooth)
+        if smooth:
+            return SchrodingerBridge.backward_heat(mu, nu, self.epsilon, self.source)
+        return SchrodingerBridge(mu, nu, self.epsilon, source=self.source)
 
     def plot(self, ax: Any = None, *, unit: str = "nat") -> Any:
         """Draw source, reconstruction law and certificate function; return the axes."""

@@ -167,6 +167,7 @@ def _start(plan: Plan, uniform: FloatArray, rng: np.random.Generator, first: int
         and plan.field.bridge is not None
         and not isinstance(law, DiscreteLaw)
         and law is plan.field.bridge.source
+        and isinstance(plan.field.bridge.mu, DiscreteLaw)
     ):
         law = plan.field.bridge.mu
     if isinstance(law, DiscreteLaw):

@@ -97,7 +97,7 @@ class GaussianMixture(Source):
         flat = x.reshape(-1, self.dim)
         solid = np.flatnonzero(self._eigenvalues[:, 0] > 0)
         out = np.full(len(flat), -np.inf)
-        _, shape = np.unique(self.covs[solid].reshape(len(solid), -1), axis=0, return_inverse=True)
+        _, shape = np.unique(self.covs[solid].reshape(len(solid), self.dim**2), axis=0, return_inverse=True)
         for group in range(shape.max(initial=-1) + 1):
             out = np.logaddexp(out, self._log_group(flat, solid[shape.ravel() == group]))
         return out.reshape(x.shape[:-1])

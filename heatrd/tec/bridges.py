@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from heatrd.bridge import SchrodingerBridge
+from heatrd.bridge import ProductBridge, SchrodingerBridge
 from heatrd.sampler import Estimate, sample
 from heatrd.sampler.ensemble import block_estimate
 from heatrd.tec.account import Terms
@@ -27,6 +28,8 @@ _LAST_ATOMIC = 0.95
 def of_bridge(
     bridge: SchrodingerBridge, method: str, times: ArrayLike | None, until: float | None, n_paths: int | None, rng: Any
 ) -> Terms:
+    if isinstance(bridge, ProductBridge) and method != "paths":
+        return _of_product(bridge, method, times, until)
     atomic = bridge.atomic
     if method in ("auto", "potentials"):
         return _potentials(bridge, report_times(times, until, atomic, 1.0))
@@ -36,7 +39,29 @@ def of_bridge(
     grid = report_times(times, until, atomic, last)
     if method == "paths":
         return _paths(bridge, grid, n_paths or (LINE_PATHS if bridge.dim == 1 else SPACE_PATHS), rng)
-    return by_quadrature(bridge, grid, line_cubature(bridge) if bridge.dim == 1 else bridge_cubature(bridge), atomic)
+    terms = by_quadrature(bridge, grid, line_cubature(bridge) if bridge.dim == 1 else bridge_cubature(bridge), atomic)
+    if not np.isfinite(entropy_of(bridge)):  # the rate is 1/2t at first, which no rule in t tells
+        return replace(terms, excesses=np.full(len(grid), np.inf))
+    return terms
+
+
+def _of_product(bridge: ProductBridge, method: str, times: ArrayLike | None, until: float | None) -> Terms:
+    """Independent blocks: every term is a sum over them, and equal blocks are one account."""
+    quadrature = method == "quadrature"
+    last = _LAST_ATOMIC if quadrature and bridge.atomic else 1.0
+    if quadrature and times is None and max(factor.dim for factor in bridge.factors) > 1:
+        times = [last if until is None else until]
+    grid = report_times(times, until, bridge.atomic, last)
+    known: dict[int, Terms] = {}
+    for factor in bridge.factors:
+        if id(factor) not in known:
+            known[id(factor)] = of_bridge(factor, method, grid, None, None, None)
+    parts = [known[id(factor)] for factor in bridge.factors]
+    energies, entropies, totals, excesses = (
+        np.sum([getattr(part, name) for part in parts], axis=0)
+        for name in ("energies", "entropies", "totals", "excesses")
+    )
+    return Terms(parts[0].method, grid, energies, entropies, totals, excesses, np.zeros((4, len(grid))))
 
 
 def _potentials(bridge: SchrodingerBridge, grid: FloatArray) -> Terms:
@@ -83,6 +108,6 @@ def _paths(bridge: SchrodingerBridge, grid: FloatArray, n_paths: int, rng: Any) 
 
 def _log_ratio(bridge: SchrodingerBridge, x: FloatArray) -> FloatArray:
     """log φ̂_0 = log μ/φ_0 at the starts; infinite where μ has no density, as is then the excess."""
-    if bridge.source is None or len(bridge.source.discrete_part[1]):
+    if bridge.source is None or not np.isfinite(entropy_of(bridge)):
         return np.full(len(x), np.inf)
     return np.asarray(bridge.source.log_density(x)) - bridge.log_potential(0.0, x)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from heatrd.bridge import SchrodingerBridge
+from heatrd.bridge import ProductBridge, SchrodingerBridge
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.sampler import Ensemble, sample
@@ -109,6 +109,8 @@ def _known_optimum(control: Any) -> float | None:
 
 
 def _bridge_optimum(bridge: SchrodingerBridge) -> float:
+    if isinstance(bridge, ProductBridge):
+        return sum(_bridge_optimum(factor) for factor in bridge.factors)
     return float("nan") if bridge.tilt.any() else -mean(bridge.mu, bridge.log_phi0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.bridge import SchrodingerBridge
+from heatrd.bridge import ProductBridge, SchrodingerBridge
 from heatrd.bridge.nodes import source_nodes
 from heatrd.laws import DiscreteLaw
 from heatrd.sources import Source
@@ -21,6 +21,8 @@ def mean(law: DiscreteLaw, values: FloatArray) -> float:
 
 
 def entropy_of(bridge: SchrodingerBridge) -> float:
+    if isinstance(bridge, ProductBridge):
+        return sum(entropy_of(factor) for factor in bridge.factors)
     return -np.inf if bridge.source is None else source_entropy(bridge.source, bridge.mu)
 
 
