@@ -56,56 +56,83 @@ def log_axis_pass(x, y, s, block, kernel, near, far, h, drop, tile, out):
     known = np.empty(tile)
     acc = np.empty((block, tile))
     for start in range(0, columns, tile):
-        c = min(tile, columns - start)
-        for b in range(blocks_m):
-            k0, k1 = b * block, min((b + 1) * block, m)
-            for j in range(c):
-                top[b, j] = -np.inf
-            for k in range(k0, k1):
-                for j in range(c):
-                    top[b, j] = max(top[b, j], h[k, start + j])
-            for k in range(k0, k1):
-                for j in range(c):
-                    value[k, j] = np.exp(h[k, start + j] - top[b, j]) if top[b, j] > -np.inf else 0.0
+        part = h[:, start : min(start + tile, columns)]
+        _scale_blocks(part, block, top, value)
         for a in range(blocks_n):
             i0, i1 = a * block, min((a + 1) * block, n)
-            for j in range(c):
-                reference[j] = -np.inf
-                known[j] = -np.inf
+            _extreme_terms(part.shape[1], top, near[a], far[a], reference, known)
+            acc[:] = 0.0
             for b in range(blocks_m):
-                for j in range(c):
-                    reference[j] = max(reference[j], top[b, j] + near[a, b])
-                    known[j] = max(known[j], top[b, j] + far[a, b])
-            for i in range(i1 - i0):
-                for j in range(c):
-                    acc[i, j] = 0.0
-            for b in range(blocks_m):
-                needed = False
-                for j in range(c):
-                    if top[b, j] + near[a, b] > known[j] - drop:
-                        needed = True
-                        break
-                if not needed:
-                    continue
-                k0, k1 = b * block, min((b + 1) * block, m)
-                for j in range(c):
-                    gap = top[b, j] + near[a, b] - reference[j]
-                    known_scale = np.exp(gap) if gap > -745.0 else 0.0
-                    for k in range(k0, k1):
-                        scaled[k - k0, j] = value[k, j] * known_scale
-                for i in range(i0, i1):
-                    for k in range(k0, k1):
-                        weight = kernel[i, k]
-                        if weight > 0.0:
-                            for j in range(c):
-                                acc[i - i0, j] += weight * scaled[k - k0, j]
+                if _is_needed(part.shape[1], top[b], near[a, b], known, drop):
+                    k0, k1 = b * block, min((b + 1) * block, m)
+                    _scale_values(value[k0:k1, : part.shape[1]], top[b], near[a, b], reference, scaled)
+                    _add_products(kernel[i0:i1, k0:k1], part.shape[1], scaled, acc)
             for i in range(i0, i1):
-                for j in range(c):
+                for j in range(part.shape[1]):
                     total = acc[i - i0, j]
                     if total > 1e-250:
                         out[i, start + j] = reference[j] + np.log(total)
                     else:
-                        out[i, start + j] = _direct(x[i], y, s, h, start + j)
+                        out[i, start + j] = _direct(x[i], y, s, part, j)
+
+
+@jit
+def _scale_blocks(h, block, top, value):
+    """Fill ``top`` (blocks, c) with the largest h of every block, ``value`` (m, c) with exp(h − top)."""
+    m, columns = h.shape
+    for b in range(top.shape[0]):
+        k0, k1 = b * block, min((b + 1) * block, m)
+        for j in range(columns):
+            top[b, j] = -np.inf
+        for k in range(k0, k1):
+            for j in range(columns):
+                top[b, j] = max(top[b, j], h[k, j])
+        for k in range(k0, k1):
+            for j in range(columns):
+                value[k, j] = np.exp(h[k, j] - top[b, j]) if top[b, j] > -np.inf else 0.0
+
+
+@jit
+def _extreme_terms(columns, top, near, far, reference, known):
+    """Fill ``reference`` with a bound of the largest exponent of every column, ``known`` with one that occurs."""
+    for j in range(columns):
+        reference[j] = -np.inf
+        known[j] = -np.inf
+    for b in range(near.size):
+        for j in range(columns):
+            reference[j] = max(reference[j], top[b, j] + near[b])
+            known[j] = max(known[j], top[b, j] + far[b])
+
+
+@jit
+def _is_needed(columns, top, near, known, drop):
+    """Whether a block's best possible term lies within ``drop`` of a known one, for any column."""
+    for j in range(columns):
+        if top[j] + near > known[j] - drop:
+            return True
+    return False
+
+
+@jit
+def _scale_values(value, top, near, reference, scaled):
+    """Bring a block's values to the reference of the sum."""
+    rows, columns = value.shape
+    for j in range(columns):
+        gap = top[j] + near - reference[j]
+        scale = np.exp(gap) if gap > -745.0 else 0.0
+        for k in range(rows):
+            scaled[k, j] = value[k, j] * scale
+
+
+@jit
+def _add_products(kernel, columns, scaled, acc):
+    """Add ``kernel @ scaled`` to ``acc``."""
+    for i in range(kernel.shape[0]):
+        for k in range(kernel.shape[1]):
+            weight = kernel[i, k]
+            if weight > 0.0:
+                for j in range(columns):
+                    acc[i, j] += weight * scaled[k, j]
 
 
 @jit

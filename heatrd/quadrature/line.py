@@ -72,6 +72,14 @@ def _growing(first: float, most: int) -> FloatArray:
     return np.asarray(np.expm1(np.linspace(0, math.log(growth), count + 1)) / (growth - 1))
 
 
+def _degree(coefficients: FloatArray, width: FloatArray) -> FloatArray:
+    """Degree from which on the Legendre coefficients (panels, order) are rounding, `_ORDER` where none is."""
+    over = width[:, None] * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
+    degree = np.argmax(over <= 1e-15, axis=1).astype(float)
+    degree[over[:, -1] > 1e-15] = _ORDER
+    return degree
+
+
 def _pieces(size: FloatArray, step: float) -> NDArray[np.int64]:
     return np.clip(np.ceil(size / step * (1 - 1e-12)), 1, _COUNTABLE).astype(np.int64)
 
@@ -167,8 +175,8 @@ class LineQuadrature:
         """Bisect until the density is resolved to rounding.
 
         Returns left, right, fixed mass (NaN: by rule), polynomial degree, and the factor that brings a panel on
-        which rounding of
-        x makes the density noisy (close to a pole away from the origin) to its mass by the distribution function.
+        which rounding of x makes the density noisy (close to a pole away from the origin) to its mass by the
+        distribution function.
         """
         empty = np.zeros(0)
         if self._continuous_mass == 0.0:
@@ -179,30 +187,8 @@ class LineQuadrature:
         done: list[tuple[FloatArray, ...]] = []
         total, most = 0, _MOST_PANELS + 4 * left.size
         for depth in range(_DEPTH + 1):
-            half = 0.5 * (right - left)
-            values = self.pdf(left[:, None] + half[:, None] * (1 + _NODES))
-            coefficients = np.abs(values @ _TO_LEGENDRE.T)
-            width = (right - left) / self.scale
-            mass = 0.5 * width * (values @ _WEIGHTS)
-            by_cdf = f_right - f_left
-            tail = width * (coefficients[:, -1] + coefficients[:, -2])
-            grain = np.spacing(np.maximum(np.abs(left), np.abs(right))) / (right - left)
-            noise = 8 * mass * grain
-            good = (tail <= 1e-15 + noise) & (np.abs(mass - by_cdf) <= 1e-10 + noise)
-            known = np.isfinite(by_cdf)
-            light = known & (np.abs(by_cdf) * width <= 1e-17) & (width < 1e-4)
-            bottom = (grain >= 0.125) | (depth == _DEPTH) | light
-            factor = np.where(
-                known & (noise > 1e-14) & (np.abs(by_cdf - mass) < 0.01 * mass),
-                by_cdf / np.where(mass > 0, mass, 1.0),
-                1.0,
-            )
-            fixed = np.where(bottom & ~good & known, np.maximum(by_cdf, 0.0), np.nan)
-            over = width[:, None] * np.cumsum(coefficients[:, ::-1], axis=1)[:, ::-1]
-            degree = np.argmax(over <= 1e-15, axis=1).astype(float)
-            degree[over[:, -1] > 1e-15] = _ORDER
-            take = good | bottom
-            done.append((left[take], right[take], fixed[take], degree[take], factor[take]))
+            take, *found = self._judge_panels(left, right, f_right - f_left, last=depth == _DEPTH)
+            done.append(tuple(column[take] for column in (left, right, *found)))
             total += int(take.sum())
             if take.all():
                 break
@@ -219,6 +205,27 @@ class LineQuadrature:
         columns = [np.concatenate(c) for c in zip(*done)]
         order = np.argsort(columns[0], kind="stable")
         return tuple(c[order] for c in columns)
+
+    def _judge_panels(
+        self, left: FloatArray, right: FloatArray, by_cdf: FloatArray, *, last: bool
+    ) -> tuple[NDArray[np.bool_], FloatArray, FloatArray, FloatArray]:
+        """Which panels need no further bisection, with their fixed mass, polynomial degree and factor."""
+        half = 0.5 * (right - left)
+        values = self.pdf(left[:, None] + half[:, None] * (1 + _NODES))
+        coefficients = np.abs(values @ _TO_LEGENDRE.T)
+        width = (right - left) / self.scale
+        mass = 0.5 * width * (values @ _WEIGHTS)
+        tail = width * (coefficients[:, -1] + coefficients[:, -2])
+        grain = np.spacing(np.maximum(np.abs(left), np.abs(right))) / (right - left)
+        noise = 8 * mass * grain
+        good = (tail <= 1e-15 + noise) & (np.abs(mass - by_cdf) <= 1e-10 + noise)
+        known = np.isfinite(by_cdf)
+        light = known & (np.abs(by_cdf) * width <= 1e-17) & (width < 1e-4)
+        bottom = (grain >= 0.125) | last | light
+        noisy = known & (noise > 1e-14) & (np.abs(by_cdf - mass) < 0.01 * mass)
+        factor = np.where(noisy, by_cdf / np.where(mass > 0, mass, 1.0), 1.0)
+        fixed = np.where(bottom & ~good & known, np.maximum(by_cdf, 0.0), np.nan)
+        return good | bottom, fixed, _degree(coefficients, width), factor
 
     def _cdf(self, x: FloatArray) -> FloatArray:
         """Distribution function of the continuous part."""
