@@ -27,6 +27,7 @@ from heatrd.errors import InvalidInput
 from heatrd.sources import as_source
 from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import Source, Source1D
+from heatrd.sources.location_scale import LocationScale
 
 __all__ = [
     "differential_entropy",
@@ -220,8 +221,8 @@ def differential_entropy(src: Source) -> float:
     factors = getattr(src, "factors", None)
     if factors:
         return float(sum(differential_entropy(part) for _, part in factors))
-    if src.dim == 1:
-        return _entropy_on_the_line(src)  # type: ignore[arg-type]
+    if isinstance(src, Source1D):
+        return _entropy_on_the_line(src)
     width = src.critical_epsilon()
     if width and src.dim <= 3:
         return _entropy_on_a_lattice(src, float(np.sqrt(width)))
@@ -232,9 +233,8 @@ def _entropy_on_the_line(src: Source1D) -> float:
     """−∫ f log f by adaptive Gauss–Legendre on panels graded towards every kink, pole and end, in standardised
     units.
     """
-    standard = getattr(src, "standard", None)
-    if standard is not None and (src.loc, src.scale) != (0.0, 1.0) and (unit := standard()) is not src:  # type: ignore[attr-defined]
-        return _entropy_on_the_line(unit) + float(np.log(src.scale))  # type: ignore[attr-defined]
+    if isinstance(src, LocationScale) and (src.loc, src.scale) != (0.0, 1.0) and (unit := src.standard()) is not src:
+        return _entropy_on_the_line(unit) + float(np.log(src.scale))
     scale = float(np.sqrt(src.variance))
 
     def integrand(x: FloatArray) -> FloatArray:

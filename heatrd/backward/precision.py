@@ -90,7 +90,8 @@ class Precise:
         step = 2 * mpmath.pi / self.length
         factors = [mpmath.exp(half * (step * k) ** 2) for k in range(len(self.real))]
         scaled = [int(mpmath.ldexp(f, self.bits)) for f in factors]
-        return tuple([(v * f) >> self.bits for v, f in zip(part, scaled)] for part in (self.real, self.imag))  # type: ignore[return-value]
+        a, b = ([(v * f) >> self.bits for v, f in zip(part, scaled)] for part in (self.real, self.imag))
+        return a, b
 
 
 def formula_of(source: Source) -> Formula | None:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from heatrd.errors import InvalidInput
 
@@ -16,7 +16,8 @@ __all__ = ["NATS_PER", "check_unit", "distortion_label", "drawing", "figure", "r
 
 NATS_PER = {"nat": 1.0, "bit": math.log(2.0)}
 
-Draw = TypeVar("Draw", bound=Callable[..., Any])
+P = ParamSpec("P")
+Axes = TypeVar("Axes")
 
 
 def style() -> AbstractContextManager[Any]:
@@ -58,19 +59,19 @@ def save(fig: Any, file: str | Path) -> None:
         fig.savefig(file, metadata=dates.get(suffix))
 
 
-def drawing(draw: Draw) -> Draw:
+def drawing(draw: Callable[P, Axes]) -> Callable[P, Axes]:
     """Run a plot function in the package's style, on new axes where none were given."""
 
     @wraps(draw)
-    def styled(*args: Any, ax: Any = None, **kwargs: Any) -> Any:
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Axes:
         with style():
-            if ax is None:
+            if kwargs.get("ax") is None:
                 import matplotlib.pyplot as plt
 
-                ax = plt.subplots()[1]
-            return draw(*args, ax=ax, **kwargs)
+                kwargs["ax"] = plt.subplots()[1]
+            return draw(*args, **kwargs)
 
-    return styled  # type: ignore[return-value]
+    return styled
 
 
 def check_unit(unit: str) -> float:

@@ -14,6 +14,7 @@ integrated in the log domain and the point found by bisection.
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -65,14 +66,17 @@ class _Adapted(LocationScale):
 
     _tail_cache: dict[float, tuple[float, float]]
 
+    @abstractmethod
     def _raw_logpdf(self, z: FloatArray) -> FloatArray:
-        raise NotImplementedError
+        """Scipy's own log-density, warnings and all."""
 
+    @abstractmethod
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
-        raise NotImplementedError
+        """Points beyond which ``mass`` lies, on either side."""
 
+    @abstractmethod
     def _raw_tail(self, z: float, side: int) -> float:
-        raise NotImplementedError
+        """Mass beyond ``z`` on the side of the sign."""
 
     def _z_logpdf(self, z: FloatArray) -> FloatArray:
         low, high = self._z_support()
@@ -404,10 +408,11 @@ def _integrated_moments(src: ScipySource) -> tuple[float, float]:
     edges, spread = panels(src), float(np.sqrt(src.variance))
     if edges[-1] - edges[0] > 1e4 * spread:
         return src._mean, src._variance
-    mass, first, second = (
-        adaptive_sum(lambda x, k=k: np.exp(src.logpdf(x)) * (x - src._mean) ** k, edges, 1.0)  # type: ignore[misc]
-        for k in (0, 1, 2)
-    )
+
+    def moment(k: int) -> float:
+        return adaptive_sum(lambda x: np.exp(src.logpdf(x)) * (x - src._mean) ** k, edges, 1.0)
+
+    mass, first, second = (moment(k) for k in (0, 1, 2))
     if abs(mass - 1) > _LOST_MASS:
         raise InvalidInput(
             f"{src.name}: the density integrates to {mass:.3g} in double precision, not to one; its parameters "

@@ -53,7 +53,7 @@ class Marginal:
 
     @property
     def dim(self) -> int:
-        return len(self.axes) if self.axes is not None else int(self.given.shape[1])  # type: ignore[union-attr]
+        return len(self.axes) if self.axes is not None else int(self.points.shape[1])
 
     @cached_property
     def points(self) -> FloatArray:

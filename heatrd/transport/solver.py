@@ -174,19 +174,16 @@ def _sweep(state: _State, kernel: Kernel, gamma: FloatArray) -> tuple[FloatArray
 
 def _solve_level(state: _State, kernel: Kernel, tol: float, limit: int, acceleration: str, total: int) -> None:
     """Iterate at one ε until the marginal error is below ``tol`` or the sweeps run out."""
-    newton = (
-        acceleration in ("auto", "newton")
-        and isinstance(kernel, DenseKernel)
-        and (min(state.mu.size, state.nu.size) <= _NEWTON_SIDE)
-    )
+    small = acceleration in ("auto", "newton") and min(state.mu.size, state.nu.size) <= _NEWTON_SIDE
+    dense = kernel if small and isinstance(kernel, DenseKernel) else None
     mixer = _mixer(acceleration, state.nu)
     end = min(state.sweeps + limit, total)
     phi, image, error = _sweep(state, kernel, state.gamma)
     best, stalled, rejected = error, 0, 0
     newton_at = _NEWTON_START
     while error > tol and state.sweeps < end:
-        if newton and error < newton_at:
-            step = _newton(state, kernel, phi, error)  # type: ignore[arg-type]
+        if dense is not None and error < newton_at:
+            step = _newton(state, dense, phi, error)
             if step is not None:
                 phi, image, error = step
                 best = min(best, error)
