@@ -344,7 +344,7 @@ def _spectra(covs: FloatArray, what: str) -> tuple[FloatArray, FloatArray]:
     roots = np.empty_like(covs)
     for i in range(len(covs)):
         if values[i, 0] > 0:
-            roots[i] = np.linalg.qr((vectors[i] * np.sqrt(values[i])).T, mode="r").T  # type: ignore[attr-defined]
+            roots[i] = np.asarray(np.linalg.qr((vectors[i] * np.sqrt(values[i])).T, mode="r")).T
             roots[i] *= np.sign(np.diag(roots[i]))
         else:
             roots[i] = vectors[i] * np.sqrt(values[i])
