@@ -10,7 +10,7 @@ import numpy as np
 import heatrd
 
 x = np.random.default_rng(0).laplace(size=150)
-distortions = np.geomspace(1e-5, 1.8, 9)
+distortions = np.geomspace(1e-4, 1.8, 7)
 views = {
     "the samples": heatrd.from_samples(x),
     "their kernel density": heatrd.from_samples(x, method="kde"),
