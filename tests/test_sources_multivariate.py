@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from heatrd.errors import InvalidInput
+from heatrd.errors import InvalidInput, TooLarge
 from heatrd.quadrature.space import space_nodes
 from heatrd.sources import (
     Ball,
@@ -29,6 +29,7 @@ from heatrd.sources import (
     TwoMoons,
     Uniform,
     as_source,
+    noisy_curve,
     source_names,
 )
 
@@ -230,3 +231,40 @@ def test_nodes_of_a_bent_banana_do_not_depend_on_their_spacing(curvature):
         return np.cos(points @ [1.3, 0.5]) @ weights / weights.sum()
 
     assert characteristic(0.25) == pytest.approx(characteristic(0.1), abs=1e-12)
+
+
+def test_density_of_a_narrow_curve_cell_by_cell(monkeypatch):
+    source = Spirals(noise=0.02)
+    rng = np.random.default_rng(0)
+    far = np.concatenate([source.sample(200, 1), source.sample(50, 2) + 0.3, 5 * rng.standard_normal((20, 2))])
+    monkeypatch.setattr(noisy_curve, "_FEW", 0)
+    local = source.log_density(far)
+    monkeypatch.setattr(noisy_curve, "_FEW", 10**9)
+    np.testing.assert_allclose(local, source.log_density(far), rtol=1e-14, atol=1e-13)
+
+
+@pytest.mark.parametrize("source", [TwoMoons(0.05), Spirals(noise=0.01, turns=3.0)], ids=["moons", "spirals"])
+@pytest.mark.parametrize("widths", [4.5, 30.0])
+def test_nodes_wider_than_the_noise_integrate_kernels(source, widths):
+    """∫ μ(dx) k(x − y) by the nodes for kernels of width √ε, against the bare curve with kernels of variance ε + s²."""
+    epsilon = (widths * source.noise) ** 2
+    x, w, _, _ = source.nodes(0.45 * np.sqrt(epsilon), 1e-14)
+    bare, mass = source.curve_nodes(0.5 * source.noise)
+    y = source.sample(5, 0)
+
+    def kernel(points, masses, variance):
+        square = ((y[:, None] - points) ** 2).sum(axis=2)
+        return np.exp(-0.5 * square / variance) @ masses
+
+    both = epsilon + source.noise**2
+    np.testing.assert_allclose(kernel(x, w, epsilon), epsilon / both * kernel(bare, mass, both), rtol=1e-10, atol=1e-13)
+    assert w.sum() == pytest.approx(1, abs=1e-13)
+
+
+def test_curves_too_long_to_resolve_are_refused():
+    with pytest.raises(InvalidInput, match="turns"):
+        Spirals(turns=1e17)
+    with pytest.raises(TooLarge, match="noise"):
+        TwoMoons(1e-6).entropy()
+    with pytest.raises(TooLarge, match="larger noise"):
+        TwoMoons(1e-6).log_density([[0.0, 1.0]])

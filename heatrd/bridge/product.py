@@ -29,6 +29,7 @@ __all__ = ["ProductBridge", "product_bridge"]
 FloatArray = NDArray[np.float64]
 
 _LISTED = 1_000_000  # a joint law with more points stays a product
+_STEEPEST = 1e300  # infinite scores of two blocks may meet in one coordinate
 _LIGHT = 1e-17  # joint nodes lighter than this are left out of expectations
 
 
@@ -138,7 +139,7 @@ class ProductBridge(SchrodingerBridge):
         for factor, basis, z in zip(self.factors, self.bases, self._parts_of(x), strict=True):
             more, slope = ask(factor, z)
             value += more
-            score += slope @ basis.T
+            score += slope.clip(-_STEEPEST, _STEEPEST) @ basis.T
         return value, score
 
     def _join(self, laws: Sequence[DiscreteLaw]) -> Any:

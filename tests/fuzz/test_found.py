@@ -79,6 +79,7 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.as_source("von-mises", kappa=6.8e112, scale=1e3),
         lambda: heatrd.as_source("noisy-sphere", dim=2, noise=1.35e-130),
         lambda: heatrd.blahut_arimoto(UNIFORM, 1.0, 15, spacing=1e-308),
+        lambda: heatrd.as_source("spirals", turns=1e17, radius=8.8),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(call):
