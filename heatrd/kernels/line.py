@@ -131,68 +131,76 @@ def _slopes(a, t):
 
 @jit
 def cell_suprema(coefficients, radius, unit, slack, bound, best, where):
-    """Bound the maximum of each Taylor polynomial over |t| ≤ radius, within ``slack`` of max(its maximum, unit).
-
-    On a subcell of half-width r about t₀: p ≤ max over |δ| ≤ r of the quadratic Taylor polynomial + M₃ r³/6, with
-    M₃ from the
-    coefficients; subcells are halved until that is within ``slack``.
-    """
+    """Bound the maximum of each Taylor polynomial over |t| ≤ radius, within ``slack`` of max(its maximum, unit)."""
     stack_t = np.empty(512)
     stack_r = np.empty(512)
     for j in range(coefficients.shape[0]):
         a = coefficients[j]
-        third = 0.0
-        power = 1.0
-        for k in range(3, a.size):
-            third += abs(a[k]) * k * (k - 1) * (k - 2) * power
-            power *= radius
-        top = -np.inf
-        at = 0.0
-        for k in range(-4, 5):
-            v = _value(a, k * 0.25 * radius)
-            if v > top:
-                top = v
-                at = k * 0.25 * radius
-        for _ in range(6):
-            d1, d2 = _slopes(a, at)
-            if d2 < 0:
-                t = min(radius, max(-radius, at - d1 / d2))
-                v = _value(a, t)
-                if v > top:
-                    top = v
-                    at = t
-                else:
-                    break
-        upper = max(top, 0.0)
-        size = 1
-        stack_t[0] = 0.0
-        stack_r[0] = radius
-        while size > 0:
-            size -= 1
-            t = stack_t[size]
-            r = stack_r[size]
+        top, at = _climb(a, radius)
+        bound[j], best[j], where[j] = _enclose(a, radius, top, at, unit, slack, stack_t, stack_r)
+
+
+@jit
+def _climb(a, radius):
+    """A high value of the polynomial and its place: the best of nine, then Newton steps while they rise."""
+    top, at = -np.inf, 0.0
+    for k in range(-4, 5):
+        v = _value(a, k * 0.25 * radius)
+        if v > top:
+            top, at = v, k * 0.25 * radius
+    for _ in range(6):
+        d1, d2 = _slopes(a, at)
+        if d2 < 0:
+            t = min(radius, max(-radius, at - d1 / d2))
             v = _value(a, t)
-            d1, d2 = _slopes(a, t)
-            d1 = abs(d1)
-            if v > top:
-                top = v
-                at = t
-            here = v + d1 * r + 0.5 * d2 * r * r
-            if d2 < 0 and d1 < -d2 * r:
-                here = v - 0.5 * d1 * d1 / d2
-            here += third * r * r * r / 6
-            if here <= max(top, unit) + slack or r < 1e-7 or size > 508:
-                if here > upper:
-                    upper = here
-            else:
-                stack_t[size] = t - 0.5 * r
-                stack_r[size] = 0.5 * r
-                stack_t[size + 1] = t + 0.5 * r
-                stack_r[size + 1] = 0.5 * r
-                size += 2
-        bound[j] = upper
-        best[j] = top
-        where[j] = at
+            if not v > top:
+                break
+            top, at = v, t
+    return top, at
+
+
+@jit
+def _enclose(a, radius, top, at, unit, slack, stack_t, stack_r):
+    """Upper bound of the polynomial over the cell, the highest value met, and its place.
+
+    On a subcell of half-width r about t₀: p ≤ max over |δ| ≤ r of the quadratic Taylor polynomial + M₃ r³/6, with
+    M₃ from the coefficients; subcells are halved until that is within ``slack``.
+    """
+    third = _third_derivative(a, radius)
+    upper = max(top, 0.0)
+    size = 1
+    stack_t[0], stack_r[0] = 0.0, radius
+    while size > 0:
+        size -= 1
+        t, r = stack_t[size], stack_r[size]
+        v = _value(a, t)
+        d1, d2 = _slopes(a, t)
+        d1 = abs(d1)
+        if v > top:
+            top, at = v, t
+        here = v + d1 * r + 0.5 * d2 * r * r
+        if d2 < 0 and d1 < -d2 * r:
+            here = v - 0.5 * d1 * d1 / d2
+        here += third * r * r * r / 6
+        if here <= max(top, unit) + slack or r < 1e-7 or size > 508:
+            if here > upper:
+                upper = here
+        else:
+            stack_t[size], stack_r[size] = t - 0.5 * r, 0.5 * r
+            stack_t[size + 1], stack_r[size + 1] = t + 0.5 * r, 0.5 * r
+            size += 2
+    return upper, top, at
+
+
+@jit
+def _third_derivative(a, radius):
+    """Bound M₃ of the third derivative over |t| ≤ radius."""
+    third = 0.0
+    power = 1.0
+    for k in range(3, a.size):
+        third += abs(a[k]) * k * (k - 1) * (k - 2) * power
+        power *= radius
+    return third
 
 
 @jit
@@ -204,11 +212,7 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, column, band, c, c1, c2
     1/√(w_j w_l), with v_i = (p_ij, p_ij g_ij), p_ij the posterior weights; ``fixed`` is the log-potential of everything
     that is not a variable (−inf: nothing).
     """
-    m = y.size
-    for j in range(m):
-        c[j] = 0.0
-        c1[j] = 0.0
-        c2[j] = 0.0
+    c[:], c1[:], c2[:] = 0.0, 0.0, 0.0
     band[:, :] = 0.0
     widest = 1
     for i in range(x.size):
@@ -216,23 +220,11 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, column, band, c, c1, c2
     p = np.empty(widest)
     g = np.empty(widest)
     v = np.empty(2 * widest)
-    half = np.empty(m)
-    for j in range(m):
-        half[j] = np.exp(-0.5 * logw[j])
+    half = np.exp(-0.5 * logw)
     for i in range(x.size):
         a, b = lo[i], hi[i]
-        top = fixed[i]
-        for j in range(a, b):
-            g[j - a] = (x[i] - y[j]) / root
-            p[j - a] = logw[j] - 0.5 * g[j - a] * g[j - a]
-            if p[j - a] > top:
-                top = p[j - a]
-        total = np.exp(fixed[i] - top)
+        _posterior(x[i], y[a:b], logw[a:b], fixed[i], root, p, g)
         for j in range(b - a):
-            p[j] = np.exp(p[j] - top)
-            total += p[j]
-        for j in range(b - a):
-            p[j] /= total
             h = half[a + j]
             q = mass[i] * p[j] * h * h
             c[a + j] += q
@@ -243,20 +235,43 @@ def newton_system(x, mass, y, logw, fixed, root, lo, hi, column, band, c, c1, c2
             first += 1
         while last > first and p[last - 1] < 1e-10:
             last -= 1
-        if first == last:
-            continue
-        begin = column[a + first]
-        size = column[a + last] - begin
-        for j in range(first, last):
-            k = column[a + j] - begin
-            v[k] = p[j] * half[a + j]
-            if column[a + j + 1] - column[a + j] == 2:
-                v[k + 1] = v[k] * g[j]
-        for k in range(size):
-            t = mass[i] * v[k]
-            row = band[begin + k]
-            for l in range(size - k):
-                row[l] += t * v[k + l]
+        if first < last:
+            places = column[a + first : a + last + 1]
+            _add_square(mass[i], p[first:last], g[first:last], half[a + first : a + last], places, v, band)
+
+
+@jit
+def _posterior(x, y, logw, fixed, root, p, g):
+    """Fill g_j = (x − y_j)/√ε and the posterior weights p_j of x."""
+    top = fixed
+    for j in range(y.size):
+        g[j] = (x - y[j]) / root
+        p[j] = logw[j] - 0.5 * g[j] * g[j]
+        if p[j] > top:
+            top = p[j]
+    total = np.exp(fixed - top)
+    for j in range(y.size):
+        p[j] = np.exp(p[j] - top)
+        total += p[j]
+    for j in range(y.size):
+        p[j] /= total
+
+
+@jit
+def _add_square(mass, p, g, half, column, v, band):
+    """Add mass · v vᵀ to the lower band, v = (p_j, p_j g_j)/√w_j at the places ``column``."""
+    begin = column[0]
+    size = column[p.size] - begin
+    for j in range(p.size):
+        k = column[j] - begin
+        v[k] = p[j] * half[j]
+        if column[j + 1] - column[j] == 2:
+            v[k + 1] = v[k] * g[j]
+    for k in range(size):
+        t = mass * v[k]
+        row = band[begin + k]
+        for l in range(size - k):
+            row[l] += t * v[k + l]
 
 
 @jit
