@@ -18,7 +18,8 @@ _SHOWN = 60
 
 def short(value: Any) -> str:
     """``repr`` on one line and of bounded length, for messages."""
-    text = " ".join(repr(value).split())
+    plain = value.item() if isinstance(value, np.generic) else value
+    text = " ".join(repr(plain).split())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 

@@ -164,3 +164,8 @@ def test_the_documentation_lists_every_name():
     page = (Path(__file__).parent.parent / "docs" / "sources.md").read_text(encoding="utf-8")
     missing = [name for name in heatrd.sources.source_names() if f"`{name}`" not in page]
     assert not missing
+
+
+def test_numpy_scalars_are_shown_as_plain_numbers():
+    with pytest.raises(InvalidInput, match=r"epsilon=-1\.0;"):
+        heatrd.blahut_arimoto("laplace", np.float64(-1.0))
