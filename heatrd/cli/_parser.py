@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for module in COMMANDS:
         name = module.__name__.rpartition(".")[2]
-        lines = (module.__doc__ or "").strip().splitlines()
+        lines = (module.__doc__ or name).strip().splitlines()  # python -OO leaves no docstrings
         sub = commands.add_parser(
             name,
             help=lines[0],

@@ -46,6 +46,12 @@ def test_same_bytes_in_every_process_and_with_warnings_and_floating_point_errors
     assert len(one) == 64 and one == two
 
 
+def test_without_docstrings_and_assertions():
+    """python -OO."""
+    script = "import sys; from heatrd.cli import main; sys.exit(main(['solve', 'uniform', '--epsilon', '0.2']))"
+    assert run(script, "-OO", "-W", "error") == run(script)
+
+
 def solve_once(name):
     return heatrd.solve(name, epsilon=0.3).rate
 
