@@ -19,7 +19,10 @@ _SHOWN = 60
 def short(value: Any) -> str:
     """``repr`` on one line and of bounded length, for messages."""
     plain = value.item() if isinstance(value, np.generic) else value
-    text = " ".join(repr(plain).split())
+    try:
+        text = " ".join(repr(plain).split())
+    except ValueError:  # integers of more than 4300 digits are not written out
+        text = f"<{type(plain).__name__}>"
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 

@@ -125,7 +125,8 @@ def gaussian_distortion(covariance: ArrayLike, rate: ArrayLike) -> Any:
     logs = np.log(eigenvalues)
     count = np.arange(1, len(logs) + 1)
     # R = max_k ½ Σ_{i≤k} (log λ_i − log θ) over the k largest, so θ is the largest of the solutions for each k
-    log_water = ((np.cumsum(logs) - 2 * r[..., None]) / count).max(axis=-1)
+    with np.errstate(over="ignore"):  # the distortion of such a rate is zero
+        log_water = ((np.cumsum(logs) - 2 * r[..., None]) / count).max(axis=-1)
     return _like(np.exp(np.minimum(logs, log_water[..., None])).sum(axis=-1), rate)
 
 

@@ -17,6 +17,8 @@ from heatrd.errors import NotConverged, TooLarge
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG"
+INSIDE_NUMBA = SystemError("CPUDispatcher(...) returned a result with an exception set")
+INSIDE_NUMBA.__cause__ = KeyboardInterrupt()
 
 
 # ---- bad input --------------------------------------------------------------------------------------------
@@ -107,6 +109,7 @@ def test_a_gap_wider_than_asked_exits_3(capsys):
         (RuntimeError("lost\nmy way"), 1, "internal error: RuntimeError: lost my way"),
         (ModuleNotFoundError("No module named 'jax'", name="jax"), 2, "heatrd[neural]"),
         (NotConverged("nothing found"), 3, "nothing found"),
+        (INSIDE_NUMBA, 130, "interrupted"),
     ],
 )
 def test_every_failure_has_its_code_and_one_line(error, code, words, capsys, monkeypatch):

@@ -1,5 +1,7 @@
 """The sampler: means in standard errors, orders, reproducibility, every kind of control."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -176,6 +178,23 @@ def test_reproducible_whatever_the_threads(uniform_bridge, options, scheme):
     np.testing.assert_array_equal(runs[0].energies, runs[1].energies)
     other = sample(uniform_bridge, 40_000, 5, rng=8, scheme=scheme, **options)
     assert not np.array_equal(other.energies, runs[0].energies)
+
+
+def test_an_interrupt_ends_the_other_chunks():
+    """The first call fails; without a word to the others seven chunks would take fifty steps each."""
+    calls = 0
+
+    def control(t, x):
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.01)
+        return -x
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(control, 1 << 17, 50, threads=2, epsilon=0.1, initial=np.zeros((1, 1)), scheme="euler", rng=0)
+    assert calls < 200
 
 
 def test_antithetic_pairs_and_quasi_random_gain(gaussian_bridge):

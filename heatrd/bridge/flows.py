@@ -15,7 +15,7 @@ Which formula is used depends on what m is:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,6 +46,7 @@ _PIECE_ORDER = 24
 _CUBE_ORDER = {2: 12, 3: 8}
 _NARROW_ORDER = 6  # where the window is narrow against the density
 _CHUNK = 200_000
+_PAIRS = 20_000_000  # of points and atoms in one kernel: some tenths of a second
 
 
 class Flow(Protocol):
@@ -102,17 +103,20 @@ class AtomFlow:
         n, d = x.shape
         log_sum, mean = np.empty(n), np.empty((n, d))
         points, log_mass = self._sorted
-        if d == 1:
-            log_mixture_line(np.ascontiguousarray(x[:, 0]), points[:, 0], log_mass, s, log_sum, mean[:, 0])
-        else:
-            log_mixture(np.ascontiguousarray(x), points, log_mass, s, log_sum, mean)
+        for rows in _batches(n, len(points)):
+            if d == 1:
+                place = np.ascontiguousarray(x[rows, 0])
+                log_mixture_line(place, points[:, 0], log_mass, s, log_sum[rows], mean[rows, 0])
+            else:
+                log_mixture(np.ascontiguousarray(x[rows]), points, log_mass, s, log_sum[rows], mean[rows])
         return log_sum - 0.5 * d * np.log(2 * np.pi * s), mean
 
     def draw(self, s: float, x: FloatArray, uniform: FloatArray, normal: FloatArray) -> FloatArray:
         """Draw Z given x from m(dz) G_s(x − z), by inversion of ``uniform`` (n,)."""
         points, log_mass = self._sorted
         index = np.empty(len(x), dtype=np.int64)
-        draw_posterior(np.ascontiguousarray(x), points, log_mass, s, uniform, index)
+        for rows in _batches(len(x), len(points)):
+            draw_posterior(np.ascontiguousarray(x[rows]), points, log_mass, s, uniform[rows], index[rows])
         return points[index]
 
     def log_and_score(
@@ -339,6 +343,12 @@ def spacing(points: FloatArray) -> float:
     if len(points) < 2:
         return 0.0
     return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))
+
+
+def _batches(n: int, atoms: int) -> Iterator[slice]:
+    """Rows of n points, so many at a time that a kernel over all atoms returns, and an interrupt is seen, soon."""
+    rows = max(_PAIRS // max(atoms, 1), 1)
+    return (slice(first, first + rows) for first in range(0, n, rows))
 
 
 def _pieces(low: FloatArray, high: FloatArray, edges: FloatArray) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:

@@ -78,6 +78,8 @@ def _guarded(command: Callable[[], int]) -> int:
     except HeatrdError as error:
         return _say(str(error), INTERNAL)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # numba's dispatcher wraps it in a SystemError
+            return _say("interrupted", INTERRUPTED)
         return _say(f"internal error: {type(error).__name__}: {error} (HEATRD_DEBUG=1 shows the traceback)", INTERNAL)
 
 

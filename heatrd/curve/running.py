@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from heatrd import arguments
 from heatrd.errors import HeatrdError, InvalidInput
 
 __all__ = ["Piece", "progress_bar", "run_pieces", "working"]
 
 Piece = tuple[Callable[..., Any], tuple[Any, ...]]
+
+_MOST_WORKERS = 1024
 
 
 @contextmanager
@@ -44,8 +47,8 @@ def working(executor: Any, workers: int | None) -> Iterator[Any]:
     if workers is None:
         yield None
         return
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise InvalidInput(f"workers={workers!r} must be a positive integer")
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST_WORKERS:
+        raise InvalidInput(f"workers={arguments.short(workers)}; need an integer from 1 to {_MOST_WORKERS}")
     pool = _Pool(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_worker)
     try:
         yield pool

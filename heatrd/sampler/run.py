@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -99,19 +100,25 @@ def sample(
     grid = time_grid(n_steps, until, times)
     plan = Plan.make(field, grid, arguments.integer(n_paths, "n_paths"), scheme, save, curve, antithetic, quasi, table)
     generators = np.random.default_rng(rng).spawn(len(plan.chunks))
-    workers = threads or (len(os.sched_getaffinity(0)) if field.parallel else 1)
-    out = _Arrays.empty(plan)
+    usual = len(os.sched_getaffinity(0)) if field.parallel else 1
+    workers = usual if threads is None else arguments.integer(threads, "threads")
+    out, stop = _Arrays.empty(plan), Event()
     jobs = [
-        partial(_run_chunk, plan, first, last, child, out)
+        partial(_run_chunk, plan, first, last, child, out, stop)
         for (first, last), child in zip(plan.chunks, generators, strict=True)
     ]
     if workers == 1 or len(jobs) == 1:
         for job in jobs:
             job()
     else:
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(job) for job in jobs]:
-                done.result()
+        with ThreadPoolExecutor(min(workers, len(jobs))) as pool:
+            waiting = [pool.submit(job) for job in jobs]
+            try:
+                for done in waiting:
+                    done.result()
+            except BaseException:  # interrupted, or a chunk failed: the others end at their next step
+                stop.set()
+                raise
     return _collect(plan, out, start)
 
 
@@ -133,8 +140,10 @@ class _Arrays:
         return cls(np.empty(shape), np.empty(shape), np.zeros(plan.n), paths, sums)
 
 
-def _run_chunk(plan: Plan, first: int, last: int, rng: np.random.Generator, out: _Arrays) -> None:
-    """Simulate paths first … last − 1."""
+def _run_chunk(plan: Plan, first: int, last: int, rng: np.random.Generator, out: _Arrays, stop: Event) -> None:
+    """Simulate paths first … last − 1, unless told to stop."""
+    if stop.is_set():
+        return
     field = plan.field
     stream = plan.stream(rng, last - first, field.dim, plan.times)
     uniforms = stream.uniforms()
@@ -145,6 +154,8 @@ def _run_chunk(plan: Plan, first: int, last: int, rng: np.random.Generator, out:
     energy = out.energies[first:last]
     recorder.at(0, x, energy)
     for k, noise in enumerate(stream.steps()):
+        if stop.is_set():
+            return
         step(k, x, noise, energy)
         recorder.at(k + 1, x, energy)
     if not np.isfinite(x).all():

@@ -67,6 +67,8 @@ class Banana(_Sheared):
         self.curvature = _checks.finite(curvature, "curvature", self.name)
         self.scale = _checks.positive(scale, "scale", self.name)
         self.noise = _checks.positive(noise, "noise", self.name)
+        for width in (self.scale, self.noise, float(np.hypot(1.5 * self.curvature * self.scale, self.scale))):
+            _checks.variance_of_scale(width, self.name)
 
     @property
     def parameters(self) -> Mapping[str, Any]:

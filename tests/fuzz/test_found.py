@@ -80,6 +80,11 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.as_source("noisy-sphere", dim=2, noise=1.35e-130),
         lambda: heatrd.blahut_arimoto(UNIFORM, 1.0, 15, spacing=1e-308),
         lambda: heatrd.as_source("spirals", turns=1e17, radius=8.8),
+        lambda: heatrd.as_source("banana", curvature=1e17, scale=1e308, noise=14.2),
+        lambda: heatrd.rd_curve("uniform", rates=[0.1], workers=10**500),
+        lambda: heatrd.rd_curve("uniform", rates=[0.1], workers=10**5000),
+        lambda: heatrd.solve("uniform", epsilon=10**5000),
+        lambda: heatrd.sample(lambda t, x: -x, 1 << 15, 5, epsilon=0.1, initial=np.zeros((1, 1)), threads=-1),
     ],
 )  # fmt: skip
 def test_refused_in_one_line(call):
@@ -106,6 +111,10 @@ def test_refused_in_one_line(call):
 def test_refused_by_a_bridge(call):
     with pytest.raises((InvalidInput, TooLarge)):
         call(heatrd.solve(UNIFORM, epsilon=0.02).bridge)
+
+
+def test_distortion_of_a_rate_at_the_end_of_the_numbers_is_zero():
+    assert closed_forms.gaussian_distortion(0.25, 1e308) == 0.0
 
 
 def test_a_density_far_away_is_zero():
