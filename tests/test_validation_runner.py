@@ -81,6 +81,16 @@ def test_figures_are_drawn_from_the_records_and_again_from_the_file(modules, tmp
     assert drawn == [[1, 2], [1, 2]]
 
 
+def test_results_are_written_before_a_picture_fails(modules, tmp_path):
+    def draw(records, directory):
+        raise KeyError("errors")
+
+    modules["good"] = SimpleNamespace(run=lambda smoke: record(), draw=draw)
+    with pytest.raises(KeyError):
+        runner.main(["--json", str(tmp_path / "r.json"), "--figures", str(tmp_path / "f")])
+    assert json.loads((tmp_path / "r.json").read_text())["results"]["good"]["records"]
+
+
 def test_every_module_on_disk_has_a_claim_to_run():
     names = list(runner._names())
     assert "dct_photograph" in names

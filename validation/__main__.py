@@ -56,8 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         results[name] = _run(name, args.smoke)
         _print(name, results[name])
-        _draw(name, results[name], args.figures)
     _write(target, results, args.smoke)
+    for name, result in results.items():
+        _draw(name, result, args.figures)
     return _verdict(results, args.smoke)
 
 

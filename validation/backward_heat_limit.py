@@ -207,8 +207,9 @@ def draw(records: list[dict[str, Any]], directory: Path) -> None:
             ax.semilogy(theta, ETA ** (1 - theta), "k--", label=r"limit $\eta^{1-\theta}$, $\eta = 2^{-53}$")
             for record in records:
                 data = record.get("data", {})
-                if data.get("method") == method:
-                    ax.semilogy(THETAS, data["errors"], "o-", markersize=4, linewidth=1, label=data["name"])
+                if data.get("kind") == "analytic" and data["method"] == method:
+                    line = "s:" if "3-D" in data["name"] else "o-"
+                    ax.semilogy(THETAS, data["errors"], line, markersize=4, linewidth=1, label=data["name"])
             ax.set(xlabel=r"$\theta = \varepsilon / \varepsilon_c$", title=method)
         axes[0].set_ylabel(r"relative $L^1$ error of $\rho_1$")
         axes[0].legend(fontsize=7)
