@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from heatrd.errors import HeatrdWarning, InvalidInput
 
-__all__ = ["DAMAGE", "Checkpoint", "digest", "read_members", "read_npy", "read_npz", "write_npz"]
+__all__ = ["DAMAGE", "Checkpoint", "digest", "read_members", "read_npy", "read_npz", "write_npz", "write_whole"]
 
 SCHEMA = 1
 DAMAGE = (
@@ -66,8 +66,15 @@ def write_npz(path: str | Path, kind: str, header: Mapping[str, Any], arrays: Ma
     arrays : mapping
         Plain numeric, boolean or string arrays by name ("header" is taken).
     """
-    target = Path(path)
-    content = npz_bytes(kind, header, arrays)
+    write_whole(path, npz_bytes(kind, header, arrays))
+
+
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file atomically; a device or a pipe of that name is written to as it is."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        target.write_bytes(content)
+        return
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -5,6 +5,7 @@ import json
 import math
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,14 @@ def test_every_failure_has_its_code_and_one_line(error, code, words, capsys, mon
     monkeypatch.delenv("HEATRD_DEBUG", raising=False)
     monkeypatch.setattr(heatrd, "solve", fails)
     assert_refused("solve uniform --epsilon 0.2", capsys, words, code=code)
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_closed_output_is_no_error(closed, monkeypatch):
+    """``>&-``: Python then has None for a stream."""
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["solve", "uniform", "--epsilon", "0.2"]) == 0
+    getattr(sys, closed).close()
 
 
 def test_debug_shows_the_traceback(monkeypatch):

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+import heatrd
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.store import Checkpoint, digest, read_npz, write_npz
 
@@ -123,3 +124,19 @@ def test_digest_sees_every_part():
         digest(["a"], {"p": x, "q": 1.0}),
     ]
     assert len({base, *different}) == 7
+
+
+def test_a_table_that_does_not_fit_on_the_disk_leaves_the_old_one(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    curve, name = heatrd.rd_curve("uniform", rates=[0.5]), tmp_path / "curve.csv"
+    curve.to_csv(name)
+    before = name.read_bytes()
+    assert before.startswith(b"epsilon,distortion") and before.count(b"\r\n") == 2
+    monkeypatch.setattr("os.fsync", full)
+    for write in (lambda: heatrd.rd_curve("uniform", rates=[0.5, 1.0]).to_csv(name), lambda: curve.save(name)):
+        with pytest.raises(OSError, match="No space"):
+            write()
+    assert name.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [name]

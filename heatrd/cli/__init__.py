@@ -47,11 +47,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("default", HeatrdWarning)
         warnings.showwarning = _one_line_warning
+        _open_streams()
         try:
             args = build_parser().parse_args(argv)
         except SystemExit as stop:  # argparse: --help (0) or a usage error (2), already printed
             return int(stop.code or 0)
         return _guarded(lambda: int(args.run(args)))
+
+
+def _open_streams() -> None:
+    """Give a process that was started without an output (``>&-``) one that forgets."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
 
 
 def _guarded(command: Callable[[], int]) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 
 import heatrd
 from heatrd.errors import InvalidInput
+from heatrd.store import write_whole
 
 __all__ = [
     "NATS_PER",
@@ -166,12 +167,13 @@ def write_columns(file: str, columns: Mapping[str, Any]) -> None:
         arrays: dict[str, Any] = {name: np.asarray(column) for name, column in columns.items()}
         content = io.BytesIO()  # a zip archive cut off by a full disk complains once more when it is collected
         np.savez(content, **arrays)
-        Path(file).write_bytes(content.getvalue())
+        write_whole(file, content.getvalue())
         return
-    with open(file, "w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True))
+    write_whole(file, text.getvalue().encode())
 
 
 def save_picture(file: str, draw: Callable[[Any], Any], *, size: tuple[float, float] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from heatrd.curve.sensitivity import parameter_sensitivity
 from heatrd.errors import InvalidInput
 from heatrd.solution import Solution, solve
 from heatrd.sources import Source
+from heatrd.store import write_whole
 
 __all__ = ["RDCurve"]
 
@@ -231,13 +233,14 @@ class RDCurve:
         }
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the points, one row each; the unit is in the column's name."""
+        """Write the points, one row each, atomically; the unit is in the column's name."""
         columns = self.columns()
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            for row in zip(*columns.values()):
-                writer.writerow([repr(float(value)) for value in row])
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        for row in zip(*columns.values()):
+            writer.writerow([repr(float(value)) for value in row])
+        write_whole(path, text.getvalue().encode())
 
     def save(self, path: str | Path, solutions: bool = True) -> None:
         """Write everything to one npz file, atomically; `RDCurve.load` reads it. Equal curves give equal bytes.
