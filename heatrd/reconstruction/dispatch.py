@@ -118,6 +118,8 @@ def discretise(source: Source, epsilon: float) -> DiscreteLaw:
         _check_place(source)
         quadrature = LineQuadrature(source)
         eps = resolvable(source, epsilon) / quadrature.scale / quadrature.scale
+        if not math.isfinite(eps):
+            raise InvalidInput(f"epsilon={epsilon:g} overflows in units of {source!r}; use a smaller one")
         if (count := quadrature.count(eps, 1.0)) > _MOST_NODES:
             least = epsilon * (count / _MOST_NODES) ** 2
             raise TooLarge(f"epsilon={epsilon:g} needs {count} nodes for {source!r}; use epsilon >= {least:.3g}", least)

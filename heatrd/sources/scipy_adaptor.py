@@ -58,7 +58,7 @@ _NO_GAUSSIAN_FACTOR = frozenset(
 
 #: entropies that scipy computes by quadrature although ``_entropy`` is overridden
 _LOST_MASS = 0.01
-_NUMERICAL_ENTROPY = {"tukeylambda", "vonmises"}
+_NUMERICAL_ENTROPY = {"tukeylambda", "vonmises", "vonmises_line"}
 
 
 class _Adapted(LocationScale):

@@ -19,6 +19,7 @@ __all__ = ["Banana", "Pinwheel"]
 
 MOST_ARMS = 1000
 _MOST_NODES = 8e6
+_WIDEST_ASPECT = 1e30
 LOG_2PI = float(np.log(2 * np.pi))
 
 
@@ -69,6 +70,10 @@ class Banana(_Sheared):
         self.noise = _checks.positive(noise, "noise", self.name)
         for width in (self.scale, self.noise, float(np.hypot(1.5 * self.curvature * self.scale, self.scale))):
             _checks.variance_of_scale(width, self.name)
+        if not 1 / _WIDEST_ASPECT < self.scale / self.noise < _WIDEST_ASPECT:
+            raise InvalidInput(
+                f"{self.name}: scale={self.scale:g} and noise={self.noise:g} differ by more than {_WIDEST_ASPECT:g}"
+            )
 
     @property
     def parameters(self) -> Mapping[str, Any]:

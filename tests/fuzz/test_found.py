@@ -81,6 +81,8 @@ UNIFORM = sources.Uniform(0.0, 1.0)
         lambda: heatrd.blahut_arimoto(UNIFORM, 1.0, 15, spacing=1e-308),
         lambda: heatrd.as_source("spirals", turns=1e17, radius=8.8),
         lambda: heatrd.as_source("banana", curvature=1e17, scale=1e308, noise=14.2),
+        lambda: heatrd.as_source("banana", scale=1e-116, noise=1.0),
+        lambda: heatrd.blahut_arimoto(sources.Uniform(-9e-51, 8e-51), 1e308, 4, spacing=0.3),
         lambda: heatrd.rd_curve("uniform", rates=[0.1], workers=10**500),
         lambda: heatrd.rd_curve("uniform", rates=[0.1], workers=10**5000),
         lambda: heatrd.solve("uniform", epsilon=10**5000),
@@ -125,6 +127,14 @@ def test_a_density_far_away_is_zero():
 def test_a_potential_far_away_from_a_tiny_source_is_zero():
     bridge = heatrd.solve(sources.Uniform(0.0, 1e-108), epsilon=1e-217).bridge
     assert bridge.potential(0.5, [1e300]).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("kappa", [1e10, 9.2e18])
+def test_entropy_of_concentrated_von_mises_laws(kappa):
+    """scipy's own difference of large terms is off by 1e3 nats."""
+    source = heatrd.as_source("von-mises", kappa=kappa)
+    gauss = closed_forms.gaussian_rate(1 / kappa, 0.1 / kappa)
+    assert heatrd.shannon_lower_bound(source, 0.1 / kappa) == pytest.approx(gauss, abs=1e-6)
 
 
 @pytest.mark.parametrize("noise", [1e-5, 1e-7, 1e-12])
