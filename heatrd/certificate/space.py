@@ -16,7 +16,7 @@ left out in the tails enters the upper bound as ∫ −μ log Z ≤ ∫ ‖x −
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from heatrd.sources import Source
 __all__ = [
     "Measured",
     "NodalCheck",
+    "Repair",
     "SpaceProblem",
     "Supremum",
     "Tilt",
@@ -43,6 +44,7 @@ __all__ = [
     "capped_supremum",
     "certify_law",
     "check_nodes",
+    "confirmed",
     "objective",
     "space_problem",
 ]
@@ -53,7 +55,8 @@ FINER = 0.85
 TAIL_MASS = {2: 1e-13, 3: 1e-9}
 TILT_FLOOR = 0.25  # a tilt may lower Z to this share, not to zero
 _POWER, _WIDTH, _PASSES = 4, 1.5, 5
-_CAPS = (1.0, 4.0)  # costs of the caps tried, in units of the accuracy
+_WORTH = 0.98  # a patch must lower the total to this share for another to be tried
+_CAPS = (1.0, 2.5)  # costs of the caps tried, in units of the accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +180,15 @@ def _patch(points: FloatArray, values: FloatArray, threshold: float) -> _Patch |
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Repair:
+    """How a dual 1/(Z s) is made of a law: the tilt, what the cap costs, and the patches, in this order."""
+
+    tilt: Tilt | None
+    cap: float
+    patches: tuple[_Patch, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NodalCheck:
     """Bounds from one law, the continuum over y included (units of √ε).
 
@@ -192,6 +204,8 @@ class NodalCheck:
         log sup c_s and ∫ μ log s of the best dual (0 without repair).
     difference : float
         |F₁ − F₂| + |∫μ log s₁ − ∫μ log s₂| between the two quadratures (0 without a second one).
+    repair : Repair or None
+        How the best dual was made; None where that is 1/Z itself.
     """
 
     objective: float
@@ -202,6 +216,7 @@ class NodalCheck:
     log_sup_dual: float
     loss: float
     difference: float
+    repair: Repair | None = None
 
     @property
     def gap(self) -> float:
@@ -242,6 +257,14 @@ class Measured:
         """Take the dual point 1/Z̃ in place of 1/Z; fmax passes over NaN."""
         floor = np.log(TILT_FLOOR)
         self.log_s = [np.fmax(tilt.log_sum(t) - z, floor) for t, z in zip(self.all, self.log_z)]
+
+    def repair(self, recipe: Repair) -> None:
+        """Take the dual point made like this."""
+        if recipe.tilt is not None:
+            self.tilt(recipe.tilt)
+        self.cap(recipe.cap)
+        for patch in recipe.patches:
+            self.multiply(patch)
 
     def cap(self, loss: float) -> None:
         """Keep α = 1/(Z s) below the level at which this costs ``loss``: far out c then falls off with μ."""
@@ -291,10 +314,11 @@ def check_nodes(
     finer: Tiles | None = None,
     tilt: Tilt | None = None,
     maxima: bool = True,
+    enough: float = 0.0,
 ) -> NodalCheck:
-    """Evaluate F and the proved supremum of c, then repair the dual where that helps."""
+    """Evaluate F and the proved supremum of c, then repair the dual until the gap is at most ``enough``."""
     measured = Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy)
-    return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima)
+    return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima, enough=enough)
 
 
 def objective(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
@@ -313,40 +337,58 @@ def capped_supremum(
     return measured.supremum()
 
 
-def best_dual(measured: Measured, *, repair: bool = True, tilt: Tilt | None = None, maxima: bool = True) -> NodalCheck:
+def best_dual(
+    measured: Measured, *, repair: bool = True, tilt: Tilt | None = None, maxima: bool = True, enough: float = 0.0
+) -> NodalCheck:
     """Try duals 1/(Z s): the tilted one where given, then s multiplied up patch by patch; the bounds of the best."""
     accuracy = measured.accuracy
     objective, difference = measured.integrals([-z for z in measured.log_z])
     first = current = measured.supremum(maxima=maxima)
     best = (first.log, first.log, 0.0, 0.0)  # total, its parts: log sup, loss, difference
+    recipe, made = Repair(tilt, 0.0), None
     if repair and first.log > accuracy and tilt is not None:
         measured.tilt(tilt)
     plain = measured.log_s
     for step in range(len(_CAPS) + _PASSES if repair and first.log > accuracy else 0):
         if step < len(_CAPS):
             measured.log_s = plain
-            measured.cap(_CAPS[step] * accuracy)
+            recipe = Repair(tilt, _CAPS[step] * accuracy)
+            measured.cap(recipe.cap)
         else:
             patch = _patch(current.points, current.values, 0.25 * accuracy)
             if patch is None:
                 break
+            recipe = replace(recipe, patches=(*recipe.patches, patch))
             measured.multiply(patch)
         loss, change = measured.integrals(measured.log_s)
         if loss > best[0]:
             break
         current = measured.supremum(maxima=step >= len(_CAPS) - 1)  # peaks between grid points need patches too
-        best = min(best, (loss + current.log + change, current.log, loss, change))
-        if current.log <= accuracy:
+        total, before = loss + current.log + change, best[0]
+        if total < before:
+            best, made = (total, current.log, loss, change), recipe
+        if current.log <= accuracy or best[0] <= enough or (step >= len(_CAPS) and total > _WORTH * before):
             break
-    return NodalCheck(
-        objective,
-        objective - best[0],
-        first.log,
-        first.maxima,
-        first.excess,
-        best[1],
-        best[2],
-        difference + best[3],
+    bounds = objective - best[0], first.log, first.maxima, first.excess
+    return NodalCheck(objective, *bounds, best[1], best[2], difference + best[3], made)
+
+
+def confirmed(measured: Measured, check: NodalCheck) -> NodalCheck:
+    """The same dual again, under other quadratures: its bounds, and those of F."""
+    objective, difference = measured.integrals([-z for z in measured.log_z])
+    loss = change = 0.0
+    if check.repair is not None:
+        measured.repair(check.repair)
+        loss, change = measured.integrals(measured.log_s)
+    top = measured.supremum(maxima=False).log
+    return replace(
+        check,
+        objective=objective,
+        lower=objective - loss - top - change,
+        log_sup=max(check.log_sup, top) if check.repair is None else check.log_sup,
+        log_sup_dual=top,
+        loss=loss,
+        difference=difference + change,
     )
 
 
