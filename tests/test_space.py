@@ -14,7 +14,7 @@ from heatrd.certificate.space import Measured, certify_law, check_nodes, space_p
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import as_law
 from heatrd.quadrature.tiles import make_tiles
-from heatrd.reconstruction import product, radial, space
+from heatrd.reconstruction import product, radial, space, space_polish
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Atoms, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Polygon, TwoMoons
@@ -337,3 +337,20 @@ def test_heavy_tail_off_the_axes_gives_an_honest_interval():
     certificate, _ = space.reconstruct(source, 1.0)
     assert certificate.gap < 5e-4
     assert certificate.lagrangian >= source.entropy() - np.log(2 * np.pi)  # Shannon
+
+
+def test_sweeps_never_raise_the_objective_and_bring_a_stray_tail_atom_home():
+    x, mu = cloud(30, 400, 2, spread=1.5)
+    tiles = make_tiles(np.concatenate([x, [[9.0, 9.0]]]), np.append(mu / mu.sum(), 1e-9))
+    y, w = np.array([[0.0, 0.0], [1.0, -1.0], [7.5, 8.0]]), np.array([0.6, 0.4, 1e-10])
+    states = [tile_state(tiles, y, w)]
+
+    def evaluate(points, weights):
+        states.append(tile_state(tiles, points, weights))
+        return states[-1]
+
+    assert states[0].worst() > 1
+    swept = space_polish._swept(evaluate, states[0])
+    objectives = [state.objective for state in states]
+    assert all(b <= a + 1e-14 for a, b in zip(objectives, objectives[1:]))
+    np.testing.assert_allclose(swept.points[2], [9.0, 9.0], atol=0.3)

@@ -3,7 +3,7 @@
 Three regimes. *Zero rate*: the point mass at the mean already satisfies the certificate. *Backward heat*
 (ε ≤ ε_c, deblurred law known): ν is that law on a lattice of spacing 0.75 √ε, whose aliasing error is
 exp(−2π²/0.75²) = 6e-16. *Atomic*: an exchange method. An interior point on a lattice gives the shape of ν; clusters
-of its support are polished (positions and weights, exact Newton); from the third round on the convex problem of
+of its support are polished (positions and weights: sweeps of expectation–maximisation, then Newton); from the third round on the convex problem of
 local moments around them gives the dual, and a better law where atoms must split; the certificate names the local
 maxima of c above 1; those that matter for the bound (excess times the mass of μ around) join the atoms; weights are
 re-optimised, useless atoms dropped, close ones merged. The loop ends when the repaired dual proves the gap asked for.
@@ -56,7 +56,7 @@ _RADIUS = 1.3
 # the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing
 _COARSE = {2: (0.42, 0.01, 0.4), 3: (0.5, 0.01, 1.0)}
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
-_ENOUGH = {2: 0.75, 3: 0.95}  # of tol: gaps under one quadrature that both should confirm
+_ENOUGH = 0.95  # of tol: gaps under one quadrature that both should confirm
 _TILE = 6.0  # side of its tiles in space, √ε: fewer and larger blocks
 _APART = 0.1  # √ε: new atoms stand further from all others
 _CENTRES = 0.4  # √ε: atoms closer than this share one centre of moments
@@ -219,7 +219,7 @@ class _Exchange:
             worst = float(matter.max(initial=0.0))
             _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
             if not fine:
-                if worst < self.tol or cycle > 12:
+                if (worst < self.tol and check.log < 1.0) or cycle > 12:
                     if self._judge(y, w, tilt) and self._confirmed():
                         break
                     tiles, self.judged, self.best = self.tiles, None, None
@@ -305,7 +305,7 @@ class _Exchange:
             return True
         self.judged = y
         before = np.inf if self.best is None else self.best[0].gap
-        enough = _ENOUGH.get(self.dim, _ENOUGH[3]) * self.tol
+        enough = _ENOUGH * self.tol
         for damping in (0.0,) if given is not None else (1e-6, 1e-9):
             tilt = dual_tilt(self.tiles, y, w, damping) if given is None else given
             check = check_nodes(self.tiles, y, w, self.accuracy, tilt=tilt, maxima=False, enough=enough)

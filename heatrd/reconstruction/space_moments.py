@@ -13,7 +13,7 @@ stall and this problem does not. Its dual variables
 
 say that the quadratic Taylor polynomial of c at y_j is at most 1 on the ball, so 1/Z is feasible for the dual of (2)
 up to third order. Solved by a primal–dual interior point with Nesterov–Todd scaling (X̃ = G⁻¹XG⁻ᵀ = GᵀSG diagonal)
-and Mehrotra's corrector, on the weighted central path X_j S_j = τ m_j I, λ_j ⟨Q_j, X_j⟩ = τ m_j:
+and Mehrotra's corrector and Gondzio's, on the weighted central path X_j S_j = τ m_j I, λ_j ⟨Q_j, X_j⟩ = τ m_j:
 
     (H̃ + I + Σ_j (λ_j/t_j) q̃_j q̃_jᵀ) ΔX̃ = right side,   H̃ the Gram matrix of √μ Ã_j/Z.
 """
@@ -39,6 +39,10 @@ IntArray = NDArray[np.intp]
 
 _DROP_ROUGH = 16.0  # in the Hessian, which only steers the steps, below 1e-7
 _SHORTEST = 1e-8  # steps cut shorter than this mean that rounding has taken over
+_RIDGE = 1e-13  # of the diagonal: blocks that all but coincide
+_STEP = 0.9  # of the way to the boundary
+_CORRECTIONS = 3  # Gondzio's, at most
+_CENTRED = (0.3, 3.0)  # products outside this range of the goal are brought back to it
 _SPREAD = 0.15  # of the radius: a block spread less is one atom
 
 
@@ -174,6 +178,9 @@ class _Point:
     multiplier: FloatArray
 
 
+_Direction = tuple[FloatArray, FloatArray, FloatArray, FloatArray]  # ΔX̃, ΔS̃, Δ⟨Q, X⟩, Δλ
+
+
 class _Scaled:
     """One Newton system in Nesterov–Todd coordinates, where X̃ = S̃ = diag(values)."""
 
@@ -194,14 +201,13 @@ class _Scaled:
         j = np.arange(m)
         outer = (at.multiplier / self.room)[:, None, None] * self.ball[:, :, None] * self.ball[:, None, :]
         matrix.reshape(m, size, m, size)[j, :, j, :] += np.eye(size) + outer
+        matrix[np.diag_indices(len(matrix))] *= 1 + _RIDGE
         self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
 
     def _coordinates(self, symmetric: FloatArray) -> FloatArray:
         return np.asarray(np.einsum("aij,nij->na", self.basis, symmetric))
 
-    def direction(
-        self, target: FloatArray, product: FloatArray
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    def direction(self, target: FloatArray, product: FloatArray) -> _Direction:
         """ΔX̃, ΔS̃, Δ⟨Q, X⟩, Δλ towards X̃∘S̃ = Λ² + target and λ⟨Q, X⟩ raised by ``product``."""
         both = 2 * target / (self.values[:, :, None] + self.values[:, None, :])
         right = self._coordinates(both + self.residual) + (product / self.room)[:, None] * self.ball
@@ -210,7 +216,20 @@ class _Scaled:
         room = (self.ball * step).sum(axis=1)
         return dx, both - dx, room, (product - self.at.multiplier * room) / self.room
 
-    def longest(self, change: FloatArray, value: FloatArray, d_value: FloatArray) -> float:
+    def steps(self, direction: _Direction) -> tuple[float, float]:
+        """The longest primal and dual step ≤ 1 to the boundary."""
+        dx, ds, room, multiplier = direction
+        return self._longest(dx, self.room, room), self._longest(ds, self.at.multiplier, multiplier)
+
+    def products(self, direction: _Direction, a: float, b: float) -> tuple[FloatArray, FloatArray]:
+        """Symmetric part of X̃S̃, and λ⟨Q, X⟩, after steps a and b."""
+        dx, ds, room, multiplier = direction
+        diagonal = self.values[:, :, None] * np.eye(self.values.shape[1])
+        product = (diagonal + a * dx) @ (diagonal + b * ds)
+        both = (self.room + a * room) * (self.at.multiplier + b * multiplier)
+        return 0.5 * (product + product.swapaxes(1, 2)), both
+
+    def _longest(self, change: FloatArray, value: FloatArray, d_value: FloatArray) -> float:
         """The longest step ≤ 1 that keeps a block positive and ``value`` too."""
         root = 1 / np.sqrt(self.values)
         lowest = np.linalg.eigvalsh(root[:, :, None] * change * root[:, None, :])[:, 0].min()
@@ -273,7 +292,8 @@ def optimal_moments(
         room = _inner(now.x, ball)
         tau = float(np.mean((_inner(now.x, now.s) + room * now.multiplier) / mass)) / (size + 1)
         diagonal = np.einsum("nii->ni", now.x)
-        if tau <= tol and float((residual**2 * diagonal[:, :, None] * diagonal[:, None, :]).max()) <= tol**2:
+        missed = float((residual**2 * diagonal[:, :, None] * diagonal[:, None, :]).max())
+        if (tau <= tol and missed <= tol**2) or tau <= 0.1 * tol:
             break
         try:
             moved = _advance(problem, _Scaled(problem, now, log_z, residual, ball), now, tau, mass)
@@ -290,18 +310,17 @@ def optimal_moments(
 def _advance(
     problem: _Problem, system: _Scaled, now: _Point, tau: float, mass: FloatArray
 ) -> tuple[_Point, FloatArray] | None:
-    """Predictor and corrector; the next point and its log Z, or None where Z would not stay positive."""
+    """Predictor and correctors; the next point and its log Z, or None where Z would not stay positive."""
     size = system.values.shape[1]
-    diagonal = system.values[:, :, None] * np.eye(size)
-    square, product = diagonal**2, system.room * now.multiplier
-    dx, ds, dt, dl = system.direction(-square, -product)
-    a, b = system.longest(dx, system.room, dt), system.longest(ds, now.multiplier, dl)
-    affine = _inner(diagonal + a * dx, diagonal + b * ds) + (system.room + a * dt) * (now.multiplier + b * dl)
-    sigma = min(max(float(np.mean(affine / mass)) / (size + 1) / tau, 0.0), 1.0) ** 3
-    goal = sigma * tau * mass
+    square, product = (system.values**2)[:, :, None] * np.eye(size), system.room * now.multiplier
+    affine = system.direction(-square, -product)
+    blocks, balls = system.products(affine, *system.steps(affine))
+    mean = float(np.mean((np.einsum("nii->n", blocks) + balls) / mass)) / (size + 1)
+    goal = min(max(mean / tau, 0.0), 1.0) ** 3 * tau * mass
+    dx, ds, dt, dl = affine
     target = goal[:, None, None] * np.eye(size) - square - 0.5 * (dx @ ds + ds @ dx)
-    dx, ds, dt, dl = system.direction(target, goal - product - dt * dl)
-    a, b = 0.98 * system.longest(dx, system.room, dt), 0.98 * system.longest(ds, now.multiplier, dl)
+    (dx, ds, dt, dl), a, b = _centred(system, goal, target, goal - product - dt * dl)
+    a, b = _STEP * a, _STEP * b
     change = system.scaling @ dx @ system.scaling.swapaxes(1, 2)
     slack = now.s + b * (system.inverse.swapaxes(1, 2) @ ds @ system.inverse)
     while a > _SHORTEST:
@@ -312,3 +331,28 @@ def _advance(
             return _Point(*halves, now.multiplier + b * dl), log_z
         a *= 0.5
     return None
+
+
+def _centred(
+    system: _Scaled, goal: FloatArray, target: FloatArray, product: FloatArray
+) -> tuple[_Direction, float, float]:
+    """A direction and its steps, lengthened by Gondzio's corrections.
+
+    Products that a step a third longer would leave far from the goal are what stops it; a correction brings them back,
+    for one more solution with the same factor.
+    """
+    best = system.direction(target, product)
+    a, b = system.steps(best)
+    low, high = _CENTRED[0] * goal, _CENTRED[1] * goal
+    for _ in range(_CORRECTIONS):
+        blocks, balls = system.products(best, min(1.0, 1.08 * _STEP * a + 0.24), min(1.0, 1.08 * _STEP * b + 0.24))
+        values, vectors = np.linalg.eigh(blocks)
+        missing = np.maximum(np.clip(values, low[:, None], high[:, None]) - values, -high[:, None])
+        target = target + np.einsum("nij,nj,nkj->nik", vectors, missing, vectors)
+        product = product + np.maximum(np.clip(balls, low, high) - balls, -high)
+        trial = system.direction(target, product)
+        longer = system.steps(trial)
+        if sum(longer) < a + b + 0.01:
+            break
+        best, (a, b) = trial, longer
+    return best, a, b

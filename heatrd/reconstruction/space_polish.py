@@ -32,6 +32,7 @@ FloatArray = NDArray[np.float64]
 
 _DROP_SHARP = 26.0  # in the Hessian below 5e-12
 _DROP_ROUGH = 16.0  # and in a rough one below 1e-7
+_RESTLESS, _SWEEPS = 0.5, 10  # expectation–maximisation as long as c or ∇c of an atom are further off, at most
 _SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 
@@ -205,7 +206,7 @@ def polish(
     tol : float
         Stop when |1 − c_j| and ‖∇c_j‖ are below this at every atom.
     """
-    state = evaluate(points, weights)
+    state = _swept(evaluate, evaluate(points, weights))
     done = 0
     while done < iterations:
         done += 1
@@ -217,6 +218,19 @@ def polish(
                 break
         state, shift = following[0], following[1] or shift
     return Polished(state.points, state.weights, state.c, state.worst(), done)
+
+
+def _swept(evaluate: Evaluation, state: State) -> State:
+    """Sweeps of expectation–maximisation, w_j ← w_j c_j and y_j ← y_j + ∇c_j/c_j, which never raise F.
+
+    They bring light atoms of the tails home, which have far to go and where the Hessian is indefinite.
+    """
+    for _ in range(_SWEEPS):
+        if state.worst() < _RESTLESS:
+            break
+        c = np.maximum(state.c, 1e-3)
+        state = evaluate(state.points + state.gradient / c[:, None], state.weights * c)
+    return state
 
 
 def _descend(evaluate: Evaluation, newton: _Newton, shift: float) -> tuple[State, float] | None:
