@@ -1,6 +1,7 @@
 """Two and three dimensions: the exchange method, its certificates, invariances."""
 
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -352,5 +353,5 @@ def test_sweeps_never_raise_the_objective_and_bring_a_stray_tail_atom_home():
     assert states[0].worst() > 1
     swept = space_polish._swept(evaluate, states[0])
     objectives = [state.objective for state in states]
-    assert all(b <= a + 1e-14 for a, b in zip(objectives, objectives[1:]))
+    assert all(b <= a + 1e-14 for a, b in pairwise(objectives))
     np.testing.assert_allclose(swept.points[2], [9.0, 9.0], atol=0.3)

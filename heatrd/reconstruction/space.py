@@ -1,12 +1,13 @@
 """The reconstruction law in two and three dimensions, with its certificate.
 
-Three regimes. *Zero rate*: the point mass at the mean already satisfies the certificate. *Backward heat*
-(ε ≤ ε_c, deblurred law known): ν is that law on a lattice of spacing 0.75 √ε, whose aliasing error is
-exp(−2π²/0.75²) = 6e-16. *Atomic*: an exchange method. An interior point on a lattice gives the shape of ν; clusters
-of its support are polished (positions and weights: sweeps of expectation–maximisation, then Newton); from the third round on the convex problem of
-local moments around them gives the dual, and a better law where atoms must split; the certificate names the local
-maxima of c above 1; those that matter for the bound (excess times the mass of μ around) join the atoms; weights are
-re-optimised, useless atoms dropped, close ones merged. The loop ends when the repaired dual proves the gap asked for.
+Three regimes. *Zero rate*: the point mass at the mean already satisfies the certificate. *Backward heat* (ε ≤ ε_c,
+deblurred law known): ν is that law on a lattice of spacing 0.75 √ε, whose aliasing error is exp(−2π²/0.75²) = 6e-16.
+*Atomic*: an exchange method. An interior point on a lattice gives the shape of ν; clusters of its support are
+polished (positions and weights: sweeps of expectation–maximisation, then Newton); from the third round on the convex
+problem of local moments around them gives the dual, and a better law where atoms must split; the certificate names
+the local maxima of c above 1; those that matter for the bound (excess times the mass of μ around) join the atoms;
+weights are re-optimised, useless atoms dropped, close ones merged. The loop ends when the repaired dual proves the
+gap asked for.
 """
 
 from __future__ import annotations
