@@ -29,6 +29,7 @@ INSIDE_NUMBA.__cause__ = KeyboardInterrupt()
     "command, words",
     [
         ("slove uniform", "did you mean 'solve'"),
+        ("curve numbers.csv", "--samples numbers.csv"),
         ("solve unifrom --epsilon 0.1", "uniform"),
         ("solve laplace --param scal=2 --epsilon 0.1", "scale"),
         ("solve laplace --distorton 0.1", "did you mean '--distortion'"),

@@ -42,6 +42,15 @@ SOURCES: dict[str, Callable[[], Source]] = {
         [[0, 0], [2, 0.5], [-1, 1.5]],
         [[[0.3, 0.1], [0.1, 0.2]], [[0.1, 0], [0, 0.4]], [[0.5, -0.2], [-0.2, 0.4]]],
     ),
+    "mixture-3d": lambda: GaussianMixture(
+        [0.35, 0.4, 0.25],
+        [[0.5, 1.2, 0.5], [-2.0, 1.4, 0.7], [-0.8, 0.9, 0.5]],
+        [
+            [[0.35, -0.04, 0.08], [-0.04, 0.42, -0.13], [0.08, -0.13, 0.39]],
+            [[0.21, 0.01, 0.02], [0.01, 0.24, -0.07], [0.02, -0.07, 0.28]],
+            [[0.38, 0.03, 0.13], [0.03, 0.23, 0.0], [0.13, 0.0, 0.21]],
+        ],
+    ),
     "polygon": Polygon,
     "spirals": Spirals,
     "pinwheel": Pinwheel,
@@ -74,7 +83,7 @@ def row(name: str, share: float) -> dict[str, Any]:
 def rows(names: Sequence[str], shares: Sequence[float]) -> Iterator[dict[str, Any]]:
     """All points, cheap ones first."""
     for name in names:
-        for share in shares if SOURCES[name]().dim == 2 else shares[:2]:
+        for share in shares if SOURCES[name]().dim == 2 else shares[:3]:
             yield row(name, share)
 
 

@@ -15,6 +15,7 @@ __all__ = ["NamedSource", "add_source_arguments", "one_source", "read_sources"]
 
 
 MAX_COPIES = 1000
+_DATA = (".csv", ".txt", ".npy", ".npz")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +91,8 @@ def one_source(args: argparse.Namespace) -> NamedSource:
 
 def _named(name: str, parameters: Mapping[str, Any], dim: int | None) -> NamedSource:
     """Build a named source; ``dim`` is a parameter of some, and a number of independent copies of the others."""
+    if name.lower().endswith(_DATA):
+        raise InvalidInput(f"{name!r} is a file, not a named source; give it as --samples {name} or --density {name}")
     takes_dim = dim is not None and not name.startswith("scipy:") and "dim" in heatrd.sources.source_parameters(name)
     label = _label(name, {**parameters, **({} if dim is None else {"dim": dim})})
     source = heatrd.as_source(name, **parameters, **({"dim": dim} if takes_dim else {}))
