@@ -18,7 +18,7 @@ from heatrd.quadrature.tiles import make_tiles
 from heatrd.reconstruction import product, radial, space, space_polish
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
-from heatrd.sources import Atoms, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Polygon, TwoMoons
+from heatrd.sources import Atoms, Banana, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Polygon, TwoMoons
 
 
 def cloud(seed, n, d, spread=3.0):
@@ -355,3 +355,11 @@ def test_sweeps_never_raise_the_objective_and_bring_a_stray_tail_atom_home():
     objectives = [state.objective for state in states]
     assert all(b <= a + 1e-14 for a, b in pairwise(objectives))
     np.testing.assert_allclose(swept.points[2], [9.0, 9.0], atol=0.3)
+
+
+def test_out_of_time_the_bounds_reached_so_far_are_returned():
+    source = Banana()
+    full, _ = space.reconstruct(source, 0.2)
+    early, _ = space.reconstruct(source, 0.2, seconds=0.0)
+    assert full.gap <= 1e-8 < early.gap < 1
+    assert early.lagrangian_lower <= full.lagrangian and full.lagrangian_lower <= early.lagrangian

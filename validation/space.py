@@ -83,7 +83,7 @@ def row(name: str, share: float) -> dict[str, Any]:
 def rows(names: Sequence[str], shares: Sequence[float]) -> Iterator[dict[str, Any]]:
     """All points, cheap ones first."""
     for name in names:
-        for share in shares if SOURCES[name]().dim == 2 else shares[:3]:
+        for share in shares if SOURCES[name]().dim == 2 else shares[:2]:
             yield row(name, share)
 
 

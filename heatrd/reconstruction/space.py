@@ -219,13 +219,14 @@ class _Exchange:
             matter = np.log1p(check.excess) * self.mass_around(check.maxima)
             worst = float(matter.max(initial=0.0))
             _log.debug("%d m=%d residual=%.1e sup=%.2e matter=%.2e", cycle, len(w), residual, check.log, worst)
+            late = time.thread_time() > self.deadline
             if not fine:
-                if (worst < self.tol and check.log < 1.0) or cycle > 12:
-                    if self._judge(y, w, tilt) and self._confirmed():
+                if (worst < self.tol and check.log < 1.0) or cycle > 12 or late:
+                    if (self._judge(y, w, tilt) and self._confirmed()) or late:
                         break
                     tiles, self.judged, self.best = self.tiles, None, None
-            elif worst <= 30 * self.tol or settled or time.thread_time() > self.deadline:
-                if self._judge(y, w, tilt) or time.thread_time() > self.deadline:
+            elif worst <= 30 * self.tol or settled or late:
+                if self._judge(y, w, tilt) or late:
                     break
             new = self._needed(check.maxima, matter, y)
             settled = len(new) <= 2 or (fine and worst <= 100 * self.tol)
