@@ -30,6 +30,7 @@ FloatArray = NDArray[np.float64]
 SPACING = 0.4  # of √ε: lattices whose weights are to be moved
 COARSEST = 0.75  # of √ε: spacing from which a grid is too coarse to stand for ν under the blur
 LIGHT = 1e-17
+NARROWEST = 1e-4  # of ε: at ε_c itself ν may jump, and no lattice resolves a jump
 
 
 def closed_law(nu: Source, source: Source, epsilon: float, critical: float | None, singular: bool) -> DiscreteLaw:
@@ -86,7 +87,7 @@ def _refined(density: FloatArray, grid: Grid, epsilon: float) -> tuple[FloatArra
 def _lattice_of(law: Source, epsilon: float, critical: float | None) -> DiscreteLaw:
     """Lattice law of a smooth ν: spaced for its narrowest feature, then thinned axis by axis."""
     low, high = box_of_source(law)
-    narrow = math.inf if critical is None else max(critical - epsilon, 0.0)
+    narrow = math.inf if critical is None else max(critical - epsilon, NARROWEST * epsilon)
     spread = float(np.linalg.eigvalsh(law.covariance)[0])
     spacing = lattice_spacing(epsilon, min(narrow, spread), law.dim)
     counts = [max(8, math.ceil((b - a) / spacing)) for a, b in zip(low, high)]

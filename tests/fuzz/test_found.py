@@ -397,3 +397,9 @@ def test_a_table_that_is_no_table_for_the_reader(tmp_path, capsys):
     (tmp_path / "x.csv").write_text("1" * 200_000 + ",2\n")
     assert main(["compare", str(tmp_path / "x.csv"), "--source", "uniform"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_path_at_the_critical_epsilon_itself_where_the_end_jumps():
+    source = heatrd.as_source("exponentially-modified-gaussian")
+    law = heatrd.backward_heat(source, epsilon=source.critical_epsilon()).reconstruction
+    assert heatrd.certify(source, law.points, law.weights, epsilon=1.0).gap < 1e-3
