@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import heatrd
 from heatrd.certificate import space as space_certificate
-from heatrd.certificate.space import Measured, certify_law, check_nodes, space_problem
+from heatrd.certificate.space import certify_law, space_problem
+from heatrd.certificate.space_dual import Measured, check_nodes
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import as_law
 from heatrd.quadrature.tiles import make_tiles

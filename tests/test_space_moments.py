@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from heatrd.certificate.space import Tilt, check_nodes, space_problem
+from heatrd.certificate.space import space_problem
+from heatrd.certificate.space_dual import Tilt, check_nodes
 from heatrd.kernels import moments as kernels
 from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import make_tiles, near_atoms

@@ -5,7 +5,8 @@ import pytest
 import reference
 from scipy import optimize
 
-from heatrd.certificate.space import distortion, log_kernel_sum
+from heatrd.certificate.space import distortion
+from heatrd.certificate.space_dual import log_kernel_sum
 from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
 from heatrd.kernels import space as kernels

@@ -19,7 +19,7 @@ from numpy.polynomial.chebyshev import chebvander
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space import Measured, NodalCheck, Supremum, best_dual
+from heatrd.certificate.space_dual import Measured, NodalCheck, Supremum, best_dual
 from heatrd.certificate.supremum import Scan, chebyshev_points, degrees, upper_bound
 from heatrd.errors import InvalidInput
 from heatrd.kernels.space import chebyshev_table, radial_log_kernel

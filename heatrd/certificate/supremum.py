@@ -276,17 +276,22 @@ def _into_cells(values: FloatArray, size: FloatArray, n: int) -> FloatArray:
 
 def upper_bound(result: Scan, accuracy: float) -> float:
     """Return a proved upper bound of sup c, within about ``accuracy`` of it (relative where c exceeds 1)."""
-    dim = result.centres.shape[1]
     if not len(result.values):
         return result.skipped
-    n = result.count
-    _, m, error = degrees(accuracy, dim)
+    _, m, error = degrees(accuracy, result.centres.shape[1])
     best = float(result.values.max())
-    target = max(best, 1.0) * (1 + 0.5 * accuracy)
-    pieces = np.einsum("ab,pbn->pan", _to_bernstein(m), _resample(n, m))
-    top = 0.0
+    live, top = _subcells(result, m, max(best, 1.0) * (1 + 0.5 * accuracy))
+    top = max(top, _halved(live, best, accuracy))
+    rounding = 1e-14
+    return max((top + result.dropped) / (1.0 - error) * (1 + rounding), result.skipped)
+
+
+def _subcells(result: Scan, m: int, target: float) -> tuple[FloatArray, float]:
+    """The subcells in Bernstein form, (…, m, …, m), whose bound exceeds ``target``; the largest of the other bounds."""
+    dim = result.centres.shape[1]
+    pieces = np.einsum("ab,pbn->pan", _to_bernstein(m), _resample(result.count, m))
     batch = max(1, 2_000_000 // m**dim // _PIECES**dim)
-    live: list[FloatArray] = []
+    top, live = 0.0, [np.zeros((0,) + (m,) * dim)]
     for first in range(0, len(result.values), batch):
         block = result.values[first : first + batch]
         for piece in product(range(_PIECES), repeat=dim):
@@ -295,14 +300,20 @@ def upper_bound(result: Scan, accuracy: float) -> float:
                 b = _along(pieces[p], b, axis + 1)
             flat = b.reshape(len(b), -1).max(axis=1)
             keep = flat > target
-            if (~keep).any():
-                top = max(top, float(flat[~keep].max()))
-            if keep.any():
-                live.append(b[keep])
-    cells = np.concatenate(live) if live else np.zeros((0,) + (m,) * dim)
+            top = max(top, float(flat[~keep].max(initial=0.0)))
+            live.append(b[keep])
+    return np.concatenate(live), top
+
+
+def _halved(cells: FloatArray, best: float, accuracy: float) -> float:
+    """Bound the maximum over subcells: those that may exceed the largest value seen are halved, depth first.
+
+    So memory stays bounded; ``best`` is the largest value seen before.
+    """
+    dim, m = cells.ndim - 1, cells.shape[1]
     corners = (slice(None),) + (slice(None, None, m - 1),) * dim
-    waiting, work = [(0, cells)] if len(cells) else [], 0
-    while waiting:  # depth first, so that memory stays bounded
+    waiting, work, top = [(0, cells)] if len(cells) else [], 0, 0.0
+    while waiting:
         level, cells = waiting.pop()
         best = max(best, float(cells[corners].max()))
         target = max(best, 1.0) * (1 + 0.5 * accuracy)
@@ -319,6 +330,4 @@ def upper_bound(result: Scan, accuracy: float) -> float:
             cells = np.concatenate([_along(h, cells, axis + 1) for h in _halves(m)])
         parts = -(-cells.size // _CHUNK)
         waiting += [(level + 1, part) for part in np.array_split(cells, parts)] if parts else []
-    top = max(top, best)
-    rounding = 1e-14
-    return max((top + result.dropped) / (1.0 - error) * (1 + rounding), result.skipped)
+    return max(top, best)

@@ -23,7 +23,7 @@ from heatrd.certificate.radial import (
     radial_problem,
     slopes,
 )
-from heatrd.certificate.space import NodalCheck
+from heatrd.certificate.space_dual import NodalCheck
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction.space_interior import optimal_weights

@@ -20,17 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space import (
+from heatrd.certificate.space import SpaceProblem, as_certificate, space_problem
+from heatrd.certificate.space_dual import (
     Measured,
     NodalCheck,
-    SpaceProblem,
     Tilt,
-    as_certificate,
     capped_supremum,
     check_nodes,
     confirmed,
     objective,
-    space_problem,
 )
 from heatrd.certificate.supremum import degrees
 from heatrd.errors import InvalidInput, TooLarge

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, cho_factor, cho_solve
 
-from heatrd.certificate.space import Tilt
+from heatrd.certificate.space_dual import Tilt
 from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum
 from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms

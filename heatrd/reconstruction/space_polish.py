@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from heatrd.certificate.space import TILT_FLOOR, Tilt
+from heatrd.certificate.space_dual import TILT_FLOOR, Tilt
 from heatrd.kernels.space import posterior_moments, posterior_tilt
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.space_interior import posterior_gram
