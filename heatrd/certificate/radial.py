@@ -26,7 +26,7 @@ from heatrd.kernels.space import chebyshev_table, radial_log_kernel
 from heatrd.quadrature.tiles import LOG_HUGE, make_tiles
 from heatrd.sources import RadialSource
 from heatrd.sources._bessel import bessel_ratio, log_damped_average
-from heatrd.sources.radial import sphere_rule
+from heatrd.sources.radial_base import sphere_rule
 
 __all__ = ["RadialLaw", "RadialProblem", "certify_radii", "log_kernel", "radial_problem", "slopes"]
 

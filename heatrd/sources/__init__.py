@@ -9,7 +9,8 @@ from heatrd.sources.kernel_density import KernelDensity
 from heatrd.sources.loading import load_density, load_samples
 from heatrd.sources.multivariate import MultivariateT
 from heatrd.sources.noisy_curve import NoisyCurve, Spirals, TwoMoons
-from heatrd.sources.radial import Ball, Disc, IsotropicLaplace, IsotropicT, NoisySphere, RadialSource, Sphere
+from heatrd.sources.radial import Ball, Disc, IsotropicLaplace, IsotropicT, NoisySphere, Sphere
+from heatrd.sources.radial_base import RadialSource
 from heatrd.sources.registry import as_source, register, register_converter, source_names, source_parameters
 from heatrd.sources.samples import from_samples
 from heatrd.sources.scipy_adaptor import ScipySource

@@ -1,4 +1,4 @@
-"""Integrals against a density on the line: adaptive Gauss–Legendre on panels graded towards its special points."""
+"""Gauss–Legendre rules on the line: even panels, and adaptive ones graded towards a density's special points."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ from collections.abc import Callable
 
 import numpy as np
 
+from heatrd.errors import TooLarge
 from heatrd.sources.base import FloatArray, Source1D
 
-__all__ = ["adaptive_sum", "panels"]
+__all__ = ["adaptive_sum", "panel_rule", "panels"]
+
+MOST_PANELS = 50_000
+_PANEL = np.polynomial.legendre.leggauss(16)
+
+
+def panel_rule(low: float, high: float, width: float) -> tuple[FloatArray, FloatArray]:
+    """Gauss–Legendre nodes and weights of order 16 on panels not wider than ``width``."""
+    count = max(1.0, np.ceil((high - low) / width)) if width > 0 else np.inf
+    if not count <= MOST_PANELS:
+        raise TooLarge(f"{count:.3g} panels of width {width:.3g} are too many; use a larger epsilon", MOST_PANELS)
+    count = int(count)
+    edges = np.linspace(low, high, count + 1)
+    half = 0.5 * np.diff(edges)
+    x = (edges[:-1] + half)[:, None] + half[:, None] * _PANEL[0]
+    return x.ravel(), (half[:, None] * _PANEL[1]).ravel()
 
 
 def adaptive_sum(integrand: Callable[[FloatArray], FloatArray], edges: FloatArray, scale: float) -> float:
     """∫ integrand dx/scale: 16-point Gauss on all panels at once; panels that disagree with their halves are split."""
-    nodes, weights = np.polynomial.legendre.leggauss(16)
+    nodes, weights = _PANEL
 
     def rule(a: FloatArray, b: FloatArray) -> FloatArray:
         half = 0.5 * (b - a)

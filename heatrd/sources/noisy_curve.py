@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from heatrd import arguments
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.sources import _checks
+from heatrd.sources._quadrature import panel_rule
 from heatrd.sources.base import FloatArray, Source
-from heatrd.sources.radial import panels
 
 __all__ = ["NoisyCurve", "Spirals", "TwoMoons"]
 
@@ -69,7 +69,7 @@ class NoisyCurve(Source):
             )
         points, weights = [], []
         for arm, (a, b, mass) in enumerate(curves):
-            t, w = panels(a, b, step)
+            t, w = panel_rule(a, b, step)
             points.append(self._point(arm, t))
             weights.append(mass * w / (b - a))
         return np.concatenate(points), np.concatenate(weights)

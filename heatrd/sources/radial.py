@@ -1,14 +1,7 @@
-"""Rotationally symmetric laws in any dimension.
-
-X = m + ρ U with U uniform on the unit sphere and ρ ≥ 0 independent. A radial source knows its dimension, its centre
-and a
-quadrature of the law of ρ; the reconstruction law is rotationally symmetric too, so everything is a problem on the
-half line.
-"""
+"""Rotationally symmetric laws: spheres with and without noise, balls, the isotropic Laplace and Student laws."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,124 +9,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from heatrd import arguments
-from heatrd.errors import InvalidInput, TooLarge
+from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources._bessel import log_damped_average
+from heatrd.sources._gamma import digamma_gap, log_gamma_ratio
+from heatrd.sources._quadrature import panel_rule
 from heatrd.sources.base import FloatArray, Source
+from heatrd.sources.radial_base import RadialSource, log_sphere_area
 
-__all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "RadialSource", "Sphere", "sphere_rule"]
+__all__ = ["Ball", "Disc", "IsotropicLaplace", "IsotropicT", "NoisySphere", "Sphere"]
 
-_ORDER = 16
-MOST_PANELS, MOST_DIMENSIONS = 50_000, 5000
 FINEST_NOISE = 1e-13  # of the radius: radii closer than that are rounding
-_PANEL = np.polynomial.legendre.leggauss(_ORDER)
-
-
-def sphere_rule(dim: int, degree: int) -> tuple[FloatArray, FloatArray]:
-    """Points and weights on the unit circle or sphere, exact for polynomials of the given degree (d = 2, 3)."""
-    n = degree + 1
-    if dim == 2:
-        angle = 2 * np.pi * (np.arange(n) + 0.5) / n
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1), np.full(n, 1.0 / n)
-    if dim == 3:
-        z, w = np.polynomial.legendre.leggauss(n // 2 + 1)
-        angle = 2 * np.pi * (np.arange(n) + 0.5) / n
-        s = np.sqrt(1 - z * z)
-        points = np.stack(
-            [np.outer(s, np.cos(angle)), np.outer(s, np.sin(angle)), np.broadcast_to(z[:, None], (len(z), n))], axis=-1
-        )
-        return points.reshape(-1, 3), np.repeat(w / 2 / n, n)
-    raise InvalidInput(f"points on the sphere of R^{dim} cannot be listed; they can for dim = 2 or 3")
-
-
-def panels(low: float, high: float, width: float) -> tuple[FloatArray, FloatArray]:
-    """Gauss–Legendre nodes and weights of order 16 on panels not wider than ``width``."""
-    count = max(1.0, np.ceil((high - low) / width)) if width > 0 else np.inf
-    if not count <= MOST_PANELS:
-        raise TooLarge(f"{count:.3g} panels of width {width:.3g} are too many; use a larger epsilon", MOST_PANELS)
-    count = int(count)
-    edges = np.linspace(low, high, count + 1)
-    half = 0.5 * np.diff(edges)
-    x = (edges[:-1] + half)[:, None] + half[:, None] * _PANEL[0]
-    return x.ravel(), (half[:, None] * _PANEL[1]).ravel()
-
-
-def log_sphere_area(dim: int) -> float:
-    """log of the surface of the unit sphere of R^dim."""
-    return float(np.log(2.0) + 0.5 * dim * np.log(np.pi) - special.gammaln(0.5 * dim))
-
-
-class RadialSource(Source):
-    """A rotationally symmetric law about ``centre``; subclasses know the law of the radius."""
-
-    def __init__(self, dim: int, centre: ArrayLike | None = None) -> None:
-        self.dim = arguments.integer(dim, f"{self.name}: dim")
-        if self.dim > MOST_DIMENSIONS:
-            raise InvalidInput(f"{self.name}: dim={self.dim}; need <= {MOST_DIMENSIONS}")
-        self.centre = np.zeros(self.dim) if centre is None else _checks.array(centre, "centre", self.name)
-        if self.centre.shape != (self.dim,):
-            raise InvalidInput(f"{self.name}: centre has shape {self.centre.shape}; need ({self.dim},)")
-
-    @property
-    @abc.abstractmethod
-    def second_moment(self) -> float:
-        """E ρ²."""
-
-    @abc.abstractmethod
-    def radial_nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        """Radii and masses on panels (order 16) not wider than ``spacing``; the mass left out and its energy ∫ρ²."""
-
-    @abc.abstractmethod
-    def log_profile(self, r: FloatArray) -> FloatArray:
-        """Log-density of X at distance ``r`` from the centre."""
-
-    @abc.abstractmethod
-    def sample_radius(self, n: int, rng: np.random.Generator) -> FloatArray:
-        """Draw ``n`` values of ρ."""
-
-    @property
-    def mean(self) -> FloatArray:
-        return self.centre.copy()
-
-    @property
-    def covariance(self) -> FloatArray:
-        return np.asarray(self.second_moment / self.dim * np.eye(self.dim))
-
-    @property
-    def total_variance(self) -> float:
-        return float(self.second_moment)
-
-    def log_density(self, x: ArrayLike) -> FloatArray:
-        x = np.asarray(x, dtype=np.float64) - self.centre
-        return np.asarray(self.log_profile(np.sqrt((x * x).sum(axis=-1))))
-
-    def sample(self, n: int, rng: np.random.Generator | int | None = None) -> FloatArray:
-        rng = np.random.default_rng(rng)
-        direction = rng.standard_normal((n, self.dim))
-        direction /= np.sqrt((direction**2).sum(axis=1))[:, None]
-        return np.asarray(self.centre + self.sample_radius(n, rng)[:, None] * direction)
-
-    def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        """Quadrature in R², R³: radii times points on spheres, as many as each radius needs."""
-        r, w, lost, energy = self.radial_nodes(8.0 * spacing, mass)
-        points, weights = [], []
-        keep = w > 1e-18 * w.max()
-        for radius, weight in zip(r[keep], w[keep]):
-            degree = max(8, int(np.ceil(2 * np.pi * radius / spacing)) + 8)
-            u, v = sphere_rule(self.dim, degree)
-            points.append(self.centre + radius * u)
-            weights.append(weight * v)
-            if sum(map(len, points[-1:])) * len(r) > 50_000_000:
-                raise InvalidInput(f"{self.name}: too many quadrature points at this epsilon; use a larger one")
-        return np.concatenate(points), np.concatenate(weights), lost, energy
-
-    def _profile_nodes(self, low: float, high: float, width: float) -> tuple[FloatArray, FloatArray]:
-        """Nodes of the law of ρ from the density profile on [low, high]."""
-        r, w = panels(low, high, width)
-        log_mass = self.log_profile(r) + log_sphere_area(self.dim) + (self.dim - 1) * np.log(r)
-        mass = w * np.exp(log_mass)
-        return r, mass
 
 
 class Sphere(RadialSource):
@@ -222,12 +108,12 @@ class NoisySphere(RadialSource):
         """The log-density at distance radius + u: u is known better than the sum where the noise is small."""
         v = self.noise**2
         norm = 0.5 * self.dim * np.log(2 * np.pi * v)
-        return np.asarray(-(u**2) / (2 * v) - norm + _damped(self.dim, (self.radius + u) * self.radius / v))
+        return np.asarray(-(u**2) / (2 * v) - norm + log_damped_average(self.dim, (self.radius + u) * self.radius / v))
 
     def _nodes_beside(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float]:
         """Nodes u of ρ − radius with their masses, and the farthest radius."""
         low, high = self._reach(mass)
-        u, w = panels(low - self.radius, high - self.radius, min(spacing, 3.5 * self.noise))
+        u, w = panel_rule(low - self.radius, high - self.radius, min(spacing, 3.5 * self.noise))
         log_area = log_sphere_area(self.dim) + (self.dim - 1) * np.log(self.radius + u)
         return u, w * np.exp(self._log_profile_beside(u) + log_area), high
 
@@ -264,11 +150,6 @@ class NoisySphere(RadialSource):
         return NoisySphere(self.dim, self.radius, float(np.sqrt(left)), self.centre)
 
 
-def _damped(dim: int, t: FloatArray) -> FloatArray:
-    """log E exp(t(e·u − 1)) for u uniform on the sphere."""
-    return log_damped_average(dim, t)
-
-
 class Ball(RadialSource):
     """The uniform law on the ball of the given radius in R^dim. ε_c = 0.
 
@@ -298,7 +179,7 @@ class Ball(RadialSource):
         low = 0.0
         if self.dim > 30:  # the mass below is (low/radius)^dim
             low = self.radius * float(np.exp(np.log(1e-18) / self.dim))
-        r, w = panels(low, self.radius, min(spacing, self.radius / max(1.0, self.dim / 8)))
+        r, w = panel_rule(low, self.radius, min(spacing, self.radius / max(1.0, self.dim / 8)))
         weights = w * self.dim * np.exp((self.dim - 1) * np.log(r / self.radius)) / self.radius
         return r, weights, 0.0, 0.0
 
@@ -383,26 +264,6 @@ class IsotropicLaplace(RadialSource):
         return 0.0
 
 
-_STIRLING = 1e3  # from here on differences of log Γ and of ψ by their asymptotic series: nothing cancels
-
-
-def _log_gamma_ratio(b: float, h: float) -> float:
-    """log Γ(b + h) − log Γ(b)."""
-    a = b + h
-    if b < _STIRLING:
-        return float(special.gammaln(a) - special.gammaln(b))
-    series = (1 / a - 1 / b) / 12 - (1 / a**3 - 1 / b**3) / 360
-    return float((b - 0.5) * np.log1p(h / b) + h * np.log(a) - h + series)
-
-
-def _digamma_gap(b: float, h: float) -> float:
-    """ψ(b + h) − ψ(b)."""
-    a = b + h
-    if b < _STIRLING:
-        return float(special.digamma(a) - special.digamma(b))
-    return float(np.log1p(h / b) + h / (2 * a * b) + h * (1 / a + 1 / b) / (12 * a * b))
-
-
 class IsotropicT(RadialSource):
     """Multivariate t with ``df`` > 2 degrees of freedom and shape matrix scale² I on R^dim. ε_c = 0.
 
@@ -427,7 +288,7 @@ class IsotropicT(RadialSource):
         _checks.variance_of_scale(self.scale, self.name, self.dim * self.df / (self.df - 2))
         half = 0.5 * self.dim
         constant = half * float(np.log(self.df * np.pi)) + self.dim * float(np.log(self.scale))
-        self._log_norm = _log_gamma_ratio(0.5 * self.df, half) - constant
+        self._log_norm = log_gamma_ratio(0.5 * self.df, half) - constant
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -469,7 +330,7 @@ class IsotropicT(RadialSource):
 
     def entropy(self) -> float:
         n, d = self.df, self.dim
-        return float(-self._log_norm + 0.5 * (n + d) * _digamma_gap(0.5 * n, 0.5 * d))
+        return float(-self._log_norm + 0.5 * (n + d) * digamma_gap(0.5 * n, 0.5 * d))
 
     def critical_epsilon(self) -> float:
         return 0.0

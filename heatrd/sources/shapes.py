@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from heatrd import arguments
 from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
+from heatrd.sources._quadrature import panel_rule
 from heatrd.sources.base import FloatArray, Source, Source1D
-from heatrd.sources.radial import panels
 from heatrd.sources.univariate import Laplace, Uniform
 
 __all__ = ["Box", "Checkerboard", "LaplaceProduct", "Polygon", "Product", "Square"]
@@ -159,7 +159,7 @@ def _line_nodes(source: Source1D, spacing: float, mass: float) -> tuple[FloatArr
     low, high = max(a, source.support[0]), min(b, source.support[1])
     edges = np.unique([low, *(t for t in source.breakpoints if low < t < high), high])
     width = min(PANEL * spacing, float(np.sqrt(source.variance)))
-    xs, ws = zip(*(panels(u, v, width) for u, v in pairwise(edges)))
+    xs, ws = zip(*(panel_rule(u, v, width) for u, v in pairwise(edges)))
     x, w = np.concatenate(xs), np.concatenate(ws)
     points, masses = source.discrete_part
     with np.errstate(over="ignore"):
@@ -298,8 +298,8 @@ class _Pieces(Source):
             if area <= 1e-14 * total:
                 continue
             sides = np.linalg.norm([b - a, c - a, c - b], axis=1)
-            u, wu = panels(0.0, 1.0, PANEL * spacing / max(sides[0], sides[1]))
-            v, wv = panels(0.0, 1.0, PANEL * spacing / sides[2])
+            u, wu = panel_rule(0.0, 1.0, PANEL * spacing / max(sides[0], sides[1]))
+            v, wv = panel_rule(0.0, 1.0, PANEL * spacing / sides[2])
             grid, w = tensor([(u, wu), (v, wv)])
             points.append(a + grid[:, :1] * (b - a) + grid[:, :1] * grid[:, 1:] * (c - b))
             weights.append(w * 2 * grid[:, 0] * area / total)
@@ -414,7 +414,7 @@ class Checkerboard(_Pieces):
         return {"squares": self.squares, "side": self.side}
 
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
-        x, w = panels(0.0, self._cell, PANEL * spacing)
+        x, w = panel_rule(0.0, self._cell, PANEL * spacing)
         grid, weights = tensor([(x, w), (x, w)])
         points = (self._lows[:, None, :] + grid).reshape(-1, 2)
         return points, np.tile(weights, len(self._lows)) / (len(self._lows) * self._cell**2), 0.0, 0.0

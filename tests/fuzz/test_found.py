@@ -159,12 +159,12 @@ def test_student_of_many_degrees_is_nearly_gaussian(df):
 def test_the_series_of_gamma_functions_meet_the_functions():
     from scipy import special
 
-    from heatrd.sources import radial
+    from heatrd.sources._gamma import STIRLING, digamma_gap, log_gamma_ratio
 
     for h in (0.5, 1.0, 7.5):
-        b = radial._STIRLING + 1.0
-        assert radial._log_gamma_ratio(b, h) == pytest.approx(special.gammaln(b + h) - special.gammaln(b), abs=1e-11)
-        assert radial._digamma_gap(b, h) == pytest.approx(special.digamma(b + h) - special.digamma(b), rel=1e-11)
+        b = STIRLING + 1.0
+        assert log_gamma_ratio(b, h) == pytest.approx(special.gammaln(b + h) - special.gammaln(b), abs=1e-11)
+        assert digamma_gap(b, h) == pytest.approx(special.digamma(b + h) - special.digamma(b), rel=1e-11)
 
 
 def test_bridges_where_the_reach_of_an_atom_is_rounding():
