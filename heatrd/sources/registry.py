@@ -14,7 +14,7 @@ from typing import Any
 import scipy
 
 from heatrd.errors import InvalidInput
-from heatrd.sources import samples, scipy_adaptor
+from heatrd.sources import samples, scipy_recognition
 from heatrd.sources.base import Source
 
 __all__ = ["as_source", "register", "register_converter", "source_names", "source_parameters"]
@@ -118,7 +118,7 @@ def _scipy_named(name: str, parameters: Mapping[str, Any]) -> Source:
         raise InvalidInput(
             f"scipy:{name} needs the parameter {missing[0]!r}; it takes {', '.join([*shapes, 'loc', 'scale'])}"
         )
-    return scipy_adaptor.from_frozen(dist(**parameters))
+    return scipy_recognition.from_frozen(dist(**parameters))
 
 
 def _converted(obj: Any) -> Source:
@@ -128,16 +128,16 @@ def _converted(obj: Any) -> Source:
             "a discrete scipy distribution; heatrd takes continuous laws (finitely many points: heatrd.sources.Atoms)"
         )
     if isinstance(frozen, scipy.stats.rv_continuous):
-        return scipy_adaptor.from_frozen(obj)
+        return scipy_recognition.from_frozen(obj)
     if isinstance(obj, scipy.stats.rv_continuous):
         if obj.numargs:
             raise InvalidInput(f"scipy.stats.{obj.name} needs its parameters {obj.shapes}: pass a frozen distribution")
-        return scipy_adaptor.from_frozen(obj.freeze())
+        return scipy_recognition.from_frozen(obj.freeze())
     if isinstance(obj, scipy.stats.gaussian_kde):
         return samples.from_kde(obj)
     if all(hasattr(obj, a) for a in ("logpdf", "iccdf", "icdf", "support", "variance", "sample")):
         if not all(hasattr(obj, a) for a in ("dim", "tail_cut")):
-            return scipy_adaptor.from_new_style(obj)
+            return scipy_recognition.from_new_style(obj)
     if all(hasattr(obj, a) for a in _PROTOCOL) and (obj.dim != 1 or all(hasattr(obj, a) for a in _PROTOCOL_1D)):
         return obj
     raise InvalidInput(

@@ -1,20 +1,11 @@
 """scipy.stats distributions as sources.
 
-A frozen distribution is split into shapes, loc and scale, and the standard variate is asked, so the scale
-robustness of `LocationScale` carries over.
-Distributions that heatrd has in closed form (norm, uniform, laplace, gennorm, logistic, triang, expon, t)
-become those classes.
-
-Tail points come from ``isf``/``ppf`` only when the numerically integrated tail confirms them; many scipy
-distributions compute
-``isf(q)`` as ``ppf(1 − q)``, which knows nothing below q ≈ 1e-16. Otherwise the tail of the density is
-integrated in the log domain and the point found by bisection.
+A distribution is split into shapes, loc and scale, and the standard variate is asked, so the scale robustness of
+`LocationScale` carries over; its tails are checked as `Borrowed` says.
 """
 
 from __future__ import annotations
 
-import warnings
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,20 +16,12 @@ from heatrd.errors import InvalidInput
 from heatrd.sources import _checks
 from heatrd.sources._quadrature import adaptive_sum, panels
 from heatrd.sources.base import FloatArray, Source
+from heatrd.sources.borrowed import Borrowed, quiet
 from heatrd.sources.discrete import Atoms
-from heatrd.sources.gaussian import Gaussian, GaussianMixture, clip_epsilon
-from heatrd.sources.location_scale import LocationScale
-from heatrd.sources.univariate import (
-    Exponential,
-    GeneralizedGaussian,
-    Laplace,
-    Logistic,
-    StudentT,
-    Triangular,
-    Uniform,
-)
+from heatrd.sources.gaussian import clip_epsilon
+from heatrd.sources.univariate import Exponential
 
-__all__ = ["NewStyleSource", "ScipySource", "from_frozen", "from_new_style"]
+__all__ = ["NewStyleSource", "ScipySource", "is_scipys", "shape_names"]
 
 #: standard points where a density has a kink, jump or pole inside its support, by scipy name
 _BREAKPOINTS: dict[str, Callable[..., tuple[float, ...]]] = {
@@ -56,110 +39,13 @@ _NO_GAUSSIAN_FACTOR = frozenset(
     "genhyperbolic genlogistic gumbel_l gumbel_r hypsecant jf_skew_t johnsonsu loggamma moyal nct norminvgauss".split()
 )
 
-#: entropies that scipy computes by quadrature although ``_entropy`` is overridden
 _LOST_MASS = 0.01
+
+#: entropies that scipy computes by quadrature although ``_entropy`` is overridden
 _NUMERICAL_ENTROPY = {"tukeylambda", "vonmises", "vonmises_line"}
 
 
-class _Adapted(LocationScale):
-    """Shared part of the adaptors: safe tails, safe numbers."""
-
-    _tail_cache: dict[float, tuple[float, float]]
-
-    @abstractmethod
-    def _raw_logpdf(self, z: FloatArray) -> FloatArray:
-        """Scipy's own log-density, warnings and all."""
-
-    @abstractmethod
-    def _raw_quantiles(self, mass: float) -> tuple[float, float]:
-        """Points beyond which ``mass`` lies, on either side."""
-
-    @abstractmethod
-    def _raw_tail(self, z: float, side: int) -> float:
-        """Mass beyond ``z`` on the side of the sign."""
-
-    def _z_logpdf(self, z: FloatArray) -> FloatArray:
-        low, high = self._z_support()
-        value = np.asarray(_quiet(self._raw_logpdf, z), dtype=np.float64)
-        return np.where((z >= low) & (z <= high) & ~np.isnan(value), value, -np.inf)
-
-    def _z_tail_cut(self, mass: float) -> tuple[float, float]:
-        if mass not in self._tail_cache:
-            try:
-                a, b = _quiet(self._raw_quantiles, mass)
-            except (ValueError, RuntimeError, ArithmeticError):  # scipy's search met a NaN: the tails are solved here
-                a, b = np.nan, np.nan
-            self._tail_cache[mass] = (self._tail(float(a), mass, -1), self._tail(float(b), mass, +1))
-        return self._tail_cache[mass]
-
-    def _tail(self, guess: float, mass: float, side: int) -> float:
-        """Confirm or replace a quantile; a finite end of the support is returned itself when the cut is close to it."""
-        end = self._z_support()[0 if side < 0 else 1]
-        close = 1e-2 * np.sqrt(self._z_variance())
-        if np.isfinite(end) and 0 < abs(guess - end) < close:
-            return end
-        log_mass = float(np.log(mass))
-        confirmed = np.isfinite(guess) and self._confirms(guess, log_mass, side)
-        cut = guess if confirmed else self._solve_tail(log_mass, side)
-        return end if np.isfinite(end) and abs(cut - end) < close else cut
-
-    def _confirms(self, guess: float, log_mass: float, side: int) -> bool:
-        """Whether the tail beyond ``guess`` is the mass asked for, by the density or, where that underflows,
-        by cdf or sf.
-        """
-        log_tail = self._log_tail(guess, side)
-        if np.isnan(log_tail):
-            tail = float(_quiet(self._raw_tail, guess, side))
-            log_tail = float(np.log(tail)) if tail > 0 else np.inf
-        return abs(log_mass - log_tail) <= 1e-6
-
-    def _solve_tail(self, log_mass: float, side: int) -> float:
-        """Solve log-tail = log mass by doubling the reach from the mean, then Brent; the outer side of the root."""
-        mean, std = self._z_mean(), float(np.sqrt(self._z_variance()))
-        end = self._z_support()[0 if side < 0 else 1]
-
-        def excess(reach: float) -> float:
-            value = self._log_tail(mean + side * reach, side) - log_mass
-            return -1.0 if np.isnan(value) else float(np.clip(value, -1e6, 1e6))
-
-        inner, outer = 0.0, std
-        while excess(outer) > 0:
-            inner, outer = outer, 2.0 * outer
-            if outer >= abs(end - mean):
-                return end
-            if outer > 1e250 * std:
-                break
-        if excess(inner) <= 0:
-            return mean + side * outer
-        reach = float(scipy.optimize.brentq(excess, inner, outer, rtol=1e-9, xtol=1e-9 * std))
-        return mean + side * reach * (1.0 + 1e-8)
-
-    def _log_tail(self, z: float, side: int) -> float:
-        """Log of the density's integral beyond ``z``: Gauss panels that double, in units of the tail's own
-        decay length.
-        """
-        end = self._z_support()[0 if side < 0 else 1]
-        if side * (end - z) <= 0:
-            return -np.inf
-        std, room = float(np.sqrt(self._z_variance())), abs(end - z)
-        step = min(1e-4 * max(abs(z - self._z_mean()), std), 0.5 * room)
-        top, beside = self._z_logpdf(np.array([z, z + side * step]))
-        if not np.isfinite(top):  # the density underflows (or has a pole): no opinion
-            return np.nan
-        slope = (top - beside) / step if np.isfinite(beside) else 1.0 / step
-        length = min(1.0 / max(slope, 1e-2 / std / (1.0 + abs(z - self._z_mean()) / std)), room)
-        edges = np.concatenate([[0.0], 2.0 ** np.arange(-3, 60)])
-        edges = np.append(edges[edges < room / length], room / length if np.isfinite(room) else 2.0**60)
-        nodes, weights = np.polynomial.legendre.leggauss(16)
-        half = 0.5 * np.diff(edges)[:, None]
-        s = edges[:-1, None] + half * (1.0 + nodes)
-        with np.errstate(all="ignore"):
-            ratio = np.exp(np.minimum(self._z_logpdf(z + side * length * s) - top, 700.0))
-        total = float((half * weights * ratio).sum())
-        return float(top + np.log(length) + np.log(total)) if total > 0 else -np.inf
-
-
-class ScipySource(_Adapted):
+class ScipySource(Borrowed):
     """A continuous distribution of scipy.stats by name.
 
     Parameters
@@ -184,12 +70,12 @@ class ScipySource(_Adapted):
         self._key = distribution
         self.name = f"scipy:{self._dist.name}"
         self._shapes = _shape_values(self._dist, shapes, self.name)
-        self._shape_names = _shape_names(self._dist)
-        if not np.all(_quiet(self._dist._argcheck, *self._shapes)):
+        self._shape_names = shape_names(self._dist)
+        if not np.all(quiet(self._dist._argcheck, *self._shapes)):
             given = ", ".join(f"{k}={v:g}" for k, v in zip(self._shape_names, self._shapes))
             raise InvalidInput(f"{self.name}: parameters {given} are outside the distribution's domain")
         self._ends = _support_of(self._dist, self._shapes)
-        mean, variance = (float(v) for v in _quiet(self._dist.stats, *self._shapes, moments="mv"))
+        mean, variance = (float(v) for v in quiet(self._dist.stats, *self._shapes, moments="mv"))
         if not (np.isfinite(mean) and np.isfinite(variance)):
             raise InvalidInput(f"{self.name}: the variance is infinite or undefined; R(D) needs a finite variance")
         if not variance > 0:
@@ -211,7 +97,7 @@ class ScipySource(_Adapted):
         return self._dist.logpdf(z, *self._shapes)
 
     def _z_cdf(self, z: FloatArray) -> FloatArray:
-        return np.asarray(_quiet(self._dist.cdf, z, *self._shapes))
+        return np.asarray(quiet(self._dist.cdf, z, *self._shapes))
 
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
         return self._dist.ppf(mass, *self._shapes), self._dist.isf(mass, *self._shapes)
@@ -220,7 +106,7 @@ class ScipySource(_Adapted):
         return (self._dist.cdf if side < 0 else self._dist.sf)(z, *self._shapes)
 
     def _z_sample(self, n: int, rng: np.random.Generator) -> FloatArray:
-        return np.asarray(_quiet(self._dist.rvs, *self._shapes, size=n, random_state=rng))
+        return np.asarray(quiet(self._dist.rvs, *self._shapes, size=n, random_state=rng))
 
     def _z_mean(self) -> float:
         return self._mean
@@ -238,15 +124,15 @@ class ScipySource(_Adapted):
 
     def _z_entropy(self) -> float | None:
         own = type(self._dist)._entropy is not scipy.stats.rv_continuous._entropy
-        if not (own and _is_scipys(self._dist)) or self._dist.name in _NUMERICAL_ENTROPY:
+        if not (own and is_scipys(self._dist)) or self._dist.name in _NUMERICAL_ENTROPY:
             return None
-        value = float(_quiet(self._dist.entropy, *self._shapes))
+        value = float(quiet(self._dist.entropy, *self._shapes))
         return value if np.isfinite(value) else None
 
     def critical_epsilon(self) -> float | None:
         if np.isfinite(self._ends).any() or self.breakpoints:
             return 0.0
-        if not _is_scipys(self._dist):
+        if not is_scipys(self._dist):
             return None
         if self._dist.name == "exponnorm":  # scale·(N(0, 1) + Exponential(K))
             return self.scale**2
@@ -277,19 +163,19 @@ class ScipySource(_Adapted):
         return ScipySource("skewnorm", a=float(shape), loc=self.loc, scale=float(scale))
 
 
-class NewStyleSource(_Adapted):
+class NewStyleSource(Borrowed):
     """A scipy.stats distribution of the new interface (``scipy.stats.Normal(mu=…)``, ``make_distribution(…)()``)."""
 
     def __init__(self, distribution: Any) -> None:
         self._dist = distribution
         self.name = f"scipy:{type(distribution).__name__}"
-        if np.shape(_quiet(distribution.mean)) not in ((), (1,)):
+        if np.shape(quiet(distribution.mean)) not in ((), (1,)):
             raise InvalidInput(f"{self.name}: array parameters; need a single distribution")
-        mean, variance = float(np.squeeze(_quiet(distribution.mean))), float(np.squeeze(_quiet(distribution.variance)))
+        mean, variance = float(np.squeeze(quiet(distribution.mean))), float(np.squeeze(quiet(distribution.variance)))
         if not (np.isfinite(mean) and np.isfinite(variance) and variance > 0):
             raise InvalidInput(f"{self.name}: the variance is {variance:g}; R(D) needs a finite positive variance")
         self._mean, self._variance = mean, variance
-        self._ends = tuple(float(np.squeeze(e)) for e in _quiet(distribution.support))
+        self._ends = tuple(float(np.squeeze(e)) for e in quiet(distribution.support))
         self._tail_cache = {}
         self._set(0.0, 1.0)
 
@@ -301,7 +187,7 @@ class NewStyleSource(_Adapted):
         return np.real(self._dist.logpdf(z))
 
     def _z_cdf(self, z: FloatArray) -> FloatArray:
-        return np.asarray(_quiet(self._dist.cdf, z))
+        return np.asarray(quiet(self._dist.cdf, z))
 
     def _raw_quantiles(self, mass: float) -> tuple[float, float]:
         return float(np.squeeze(self._dist.icdf(mass))), float(np.squeeze(self._dist.iccdf(mass)))
@@ -325,69 +211,6 @@ class NewStyleSource(_Adapted):
         return 0.0 if np.isfinite(self._ends).any() else None
 
 
-def from_frozen(frozen: Any) -> Source:
-    """Turn a frozen ``rv_continuous`` into heatrd's own class where it has one, else into a `ScipySource`."""
-    dist = frozen.dist
-    if dist.name == "vonmises" and _is_scipys(dist):  # a law on the circle: cut it open at ±π
-        dist = scipy.stats.vonmises_line
-    shapes, loc, scale = dist._parse_args(*frozen.args, **frozen.kwds)
-    values = [_checks.finite(v, n, f"scipy:{dist.name}") for v, n in zip(shapes, _shape_names(dist))]
-    loc = _checks.finite(loc, "loc", f"scipy:{dist.name}")
-    scale = _checks.positive(scale, "scale", f"scipy:{dist.name}")
-    own = _closed_form(dist, values, loc, scale)
-    if own is not None:
-        return own
-    key = dist.name if _is_scipys(dist) else dist
-    return ScipySource(key, loc=loc, scale=scale, **dict(zip(_shape_names(dist), values)))
-
-
-def from_new_style(dist: Any) -> Source:
-    """Turn a new-interface distribution into a source."""
-    name = type(dist).__name__
-    if name == "Normal":
-        sigma = _checks.positive(dist.sigma, "sigma", "Normal")
-        return Gaussian(_checks.finite(dist.mu, "mu", "Normal"), sigma**2)
-    if name == "Uniform":
-        return Uniform(dist.a, dist.b)
-    if name == "Logistic" and not hasattr(dist, "mu"):
-        return Logistic()
-    if name == "ShiftedScaledDistribution":
-        inner = from_new_style(dist._dist)
-        if isinstance(inner, Gaussian):
-            scale, loc = _checks.finite(dist.scale, "scale", name), _checks.finite(dist.loc, "loc", name)
-            return Gaussian(loc + scale * float(inner.mean[0]), scale**2 * inner.total_variance)
-    if name == "Mixture" and all(type(c).__name__ == "Normal" for c in dist.components):
-        means = [float(np.squeeze(c.mu)) for c in dist.components]
-        variances = [float(np.squeeze(c.sigma)) ** 2 for c in dist.components]
-        return GaussianMixture(dist.weights, means, variances)
-    return NewStyleSource(dist)
-
-
-def _closed_form(dist: Any, shapes: Sequence[float], loc: float, scale: float) -> Source | None:
-    if not _is_scipys(dist):
-        return None
-    match dist.name:
-        case "norm":
-            return Gaussian(loc, _checks.variance_of_scale(scale, "norm"))
-        case "levy_stable" if shapes[0] == 2:
-            return Gaussian(loc, 2.0 * _checks.variance_of_scale(scale, "levy_stable"))
-        case "uniform":
-            return Uniform(loc, loc + scale)
-        case "laplace":
-            return Laplace(loc, scale)
-        case "gennorm":
-            return GeneralizedGaussian(shapes[0], scale, loc)
-        case "logistic":
-            return Logistic(loc, scale)
-        case "triang":
-            return Triangular(loc, loc + shapes[0] * scale, loc + scale)
-        case "expon":
-            return Exponential(scale, loc)
-        case "t":
-            return StudentT(shapes[0], loc, scale)
-    return None
-
-
 def _half_normal(loc: float, scale: float, sign: float) -> Source:
     if scale == 0:
         return Atoms([loc])
@@ -400,7 +223,7 @@ def _has_closed_moments(dist: Any, shapes: Sequence[float]) -> bool:
     """Whether scipy knows the variance by formula; otherwise its own quadrature is good to 1e-6 or so only."""
     if type(dist)._munp is not scipy.stats.rv_continuous._munp:
         return True
-    return _quiet(dist._stats, *shapes)[1] is not None
+    return quiet(dist._stats, *shapes)[1] is not None
 
 
 def _integrated_moments(src: ScipySource) -> tuple[float, float]:
@@ -422,7 +245,8 @@ def _integrated_moments(src: ScipySource) -> tuple[float, float]:
     return src._mean + shift, second / mass - shift**2
 
 
-def _is_scipys(dist: Any) -> bool:
+def is_scipys(dist: Any) -> bool:
+    """Whether it is scipy's own distribution of that name, not a user's."""
     return type(dist) is type(getattr(scipy.stats, dist.name or "", None))
 
 
@@ -431,7 +255,7 @@ def _support_of(dist: Any, shapes: Sequence[float]) -> tuple[float, float]:
     if dist.name == "pearson3" and shapes[0] != 0:
         end = -2.0 / shapes[0]
         return (end, np.inf) if end < 0 else (-np.inf, end)
-    low, high = _quiet(dist.support, *shapes)
+    low, high = quiet(dist.support, *shapes)
     return float(low), float(high)
 
 
@@ -442,12 +266,13 @@ def _scipy_distribution(name: Any) -> Any:
     return dist
 
 
-def _shape_names(dist: Any) -> list[str]:
+def shape_names(dist: Any) -> list[str]:
+    """Names of the shape parameters, in scipy's order."""
     return [s.strip() for s in dist.shapes.split(",")] if dist.shapes else []
 
 
 def _shape_values(dist: Any, given: Mapping[str, Any], what: str) -> list[float]:
-    names = _shape_names(dist)
+    names = shape_names(dist)
     for key in given:
         if key not in names:
             raise InvalidInput(f"{what}: unknown parameter {key!r}; it takes {', '.join([*names, 'loc', 'scale'])}")
@@ -457,10 +282,3 @@ def _shape_values(dist: Any, given: Mapping[str, Any], what: str) -> list[float]
             f"{what}: parameter {missing[0]!r} is missing; it takes {', '.join([*names, 'loc', 'scale'])}"
         )
     return [_checks.finite(given[n], n, what) for n in names]
-
-
-def _quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call scipy without its floating-point and integration warnings."""
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        return function(*args, **kwargs)
