@@ -7,7 +7,8 @@ import pytest
 from scipy.integrate import trapezoid
 from scipy.stats import norm
 
-from heatrd.certificate.line import Beyond, certificate_function
+from heatrd.certificate.beyond import Beyond
+from heatrd.certificate.cells import certificate_function
 
 EPSILON = 0.3
 ROOT = math.sqrt(EPSILON)

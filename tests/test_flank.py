@@ -8,7 +8,8 @@ import pytest
 from scipy import integrate, special, stats
 
 import heatrd
-from heatrd.certificate.line import Beyond, bound_lagrangian, evaluate_potential
+from heatrd.certificate.beyond import Beyond
+from heatrd.certificate.line import bound_lagrangian, evaluate_potential
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.reconstruction.flank import settle
 from heatrd.reconstruction.line import LineProblem

@@ -1,17 +1,7 @@
 """The certificate on the line, over the continuum and with the tails.
 
-Let q = μ/Z on the core. c(y) = Σ q_i k(x_i − y) is entire, |c(u + iv)| ≤ exp(v²/2ε) c(u), so its Taylor coefficients in
-units of √ε obey |a_n| ≤ e^{n/2} n^{−n/2} sup c. On cells of half-width √ε/2, N = 24 terms leave a remainder below
-1e-18 sup c, and the
-polynomial's maximum is bounded by subdivision (`cell_suprema`). Outside the hull of the core c only falls.
-
-Beyond the cuts α = δ/(√(2πε) μ), so that μ α is flat and adds δ Φ((y − T)/√ε) to c, and
-
-    ∫ μ log α  =  P log δ − (P/2) log 2πε − ∫ μ log μ         (below).
-
-Where ν is settled beyond the cut so that Z ≈ √(2πε) μ, δ is one but for a sliver; elsewhere δ = 1/2 and a smooth
-taper s, which rises from one to two before the cut, makes room for it, or, where the density is so steep that the
-taper would cost more than that, δ is a sliver.
+Let q = μ/Z on the core. c(y) = Σ q_i k(x_i − y) is bounded by `certificate.cells`; beyond the cuts the dual is that of
+`certificate.beyond`.
 
 F beyond the cuts: by quadrature on the flanks; in the farthest tail cell by cell, with centre of mass x̄, mass P
 and second moment M: log Z(x) + x²/2ε is convex, hence
@@ -29,56 +19,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
-from heatrd.errors import TooLarge
+from heatrd.certificate.beyond import Beyond
+from heatrd.certificate.cells import CELL, CertificateFunction, certificate_function
 from heatrd.kernels import line as kernels
 from heatrd.quadrature.line_measure import LineMeasure
 
-__all__ = [
-    "Beyond",
-    "CertificateFunction",
-    "LineBounds",
-    "bound_lagrangian",
-    "bound_potential",
-    "certificate_function",
-    "evaluate_potential",
-    "supremum",
-]
+__all__ = ["LineBounds", "bound_lagrangian", "bound_potential", "evaluate_potential", "supremum"]
 
 FloatArray = NDArray[np.float64]
 
-_MOST_CELLS = 2.0**52  # so that their numbers are exact
 _REACH = 12.0
-_EDGE = 10.0  # beyond a cut by this many √ε c is what the tail adds
-_FAR = 12.0  # and before it by this many, the tail adds nothing
 _FAR_ABOVE, _COMPLETIONS = 0.05, 3  # log c from which on the law is completed, so many times
 _AROUND = 4  # a majorant covers an excess within so many √ε
-_CELL = 1.0  # width of a cell of the certificate function, in units of √ε
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CertificateFunction:
-    """c on cells that cover the hull of the core.
-
-    Attributes
-    ----------
-    centre, bound, best, at : (K,) arrays
-        Cell centres, proved upper bound of c on each cell, largest value seen and where.
-    log_offset : float
-        ``bound`` and ``best`` are to be multiplied by exp(log_offset) (0 unless c is astronomically large).
-    """
-
-    centre: FloatArray
-    bound: FloatArray
-    best: FloatArray
-    at: FloatArray
-    log_offset: float
-
-    @property
-    def log_sup(self) -> float:
-        top = float(self.bound.max())
-        return (math.log(top) if top > 0 else -math.inf) + self.log_offset
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,135 +75,6 @@ def evaluate_potential(
         logw = np.log(weights)
     kernels.log_potential(x, y, logw, root, lo, hi, logz, cost)
     return logz, cost
-
-
-def certificate_function(
-    x: FloatArray, logq: FloatArray, epsilon: float, slack: float, beyond: Beyond | None = None
-) -> CertificateFunction:
-    """Bound c(y) = Σ exp(logq_i) k(x_i − y) + what ``beyond`` adds, cell by cell over the hull of ``x`` (sorted)."""
-    root = math.sqrt(epsilon)
-    top = float(logq.max())
-    reach = math.sqrt(2 * max(36.0, min(top, 600.0) + math.log(x.size) + 36.0))
-    offset = 0.0 if top < 600.0 else top
-    centre = _cells(x, root, beyond)
-    coefficients = np.empty((centre.size, kernels.ORDER))
-    kernels.moments_at(centre, x, logq, root, reach, offset, coefficients)
-    if beyond is not None:
-        beyond.add(centre, coefficients, root, offset)
-    bound, best, at = np.empty(centre.size), np.empty(centre.size), np.empty(centre.size)
-    unit = math.exp(-offset)
-    kernels.cell_suprema(coefficients, 0.5 * _CELL, unit, slack * max(unit, 1e-300), bound, best, at)
-    return CertificateFunction(centre, bound, best, centre + root * at, offset)
-
-
-def _cells(x: FloatArray, root: float, beyond: Beyond | None) -> FloatArray:
-    """Centres of cells covering [x₀, x_n] and what is near a cut, leaving out wide gaps where c < 1 trivially."""
-    width = _CELL * root
-    low, high = (x[0], x[-1]) if beyond is None else beyond.hull(x, root)
-    if not (high - low) / width < _MOST_CELLS:
-        raise TooLarge(f"the source spans {(high - low) / root:.2g} times √ε; use a larger epsilon", _MOST_CELLS)
-    span = int(math.floor((high - low) / width)) + 1
-    if span <= 4 * x.size + 100:
-        return np.asarray(low + width * (np.arange(span) + 0.5))
-    index = np.floor((x - low) / width).astype(np.int64)
-    reach = int(math.ceil(9.0 / _CELL))
-    near = (np.unique(index)[:, None] + np.arange(-reach, reach + 1)).ravel()
-    near = np.unique(np.concatenate([near, np.arange(30), span - 1 - np.arange(30)]))
-    near = near[(near >= 0) & (near < span)]
-    return np.asarray(low + width * (near + 0.5))
-
-
-@dataclass(frozen=True, slots=True)
-class Beyond:
-    """The dual beyond the cuts: μ α = δ/√(2πε) there.
-
-    Attributes
-    ----------
-    cuts : (float, float)
-        Where it begins on the left and on the right; infinite: nowhere.
-    shares : (float, float)
-        δ on the left and on the right.
-    masses : (float, float)
-        Mass of μ beyond.
-    """
-
-    cuts: tuple[float, float]
-    shares: tuple[float, float]
-    masses: tuple[float, float]
-
-    @classmethod
-    def of(cls, measure: LineMeasure, epsilon: float, tol: float) -> Beyond:
-        """Choose δ on either side."""
-        sliver, masses = min(0.01 * tol, 0.5), measure.outside
-        shares = []
-        for cut, settled, mass, sign in zip(measure.cuts, measure.settled, masses, (-1.0, 1.0)):
-            if settled:
-                shares.append(1 - min(0.5, sliver / max(mass, 1e-300)))
-            else:
-                taper = _taper(measure.x, cut, sign, math.sqrt(epsilon)) if math.isfinite(cut) else np.zeros(1)
-                steep = float(np.sum(measure.mass * taper)) > mass * math.log(0.5 / sliver)
-                shares.append(sliver if steep else 0.5)
-        return cls(measure.cuts, (shares[0], shares[1]), masses)
-
-    @classmethod
-    def where_settled(cls, measure: LineMeasure, epsilon: float, tol: float) -> Beyond:
-        """The same, without the sides where ν is not settled."""
-        full = cls.of(measure, epsilon, tol)
-        low, high = full.cuts
-        left, right = measure.settled
-        return cls((low if left else -math.inf, high if right else math.inf), full.shares, full.masses)
-
-    def hull(self, x: FloatArray, root: float) -> tuple[float, float]:
-        """The interval outside which c with this addition only falls, or is below δ."""
-        low, high = self.cuts
-        left = min(x[0], low - _EDGE * root) if math.isfinite(low) else x[0]
-        right = max(x[-1], high + _EDGE * root) if math.isfinite(high) else x[-1]
-        return float(left), float(right)
-
-    def add(self, centre: FloatArray, coefficients: FloatArray, root: float, offset: float) -> None:
-        """Add δ Φ(±(y − T)/√ε) to Taylor models at the centres (units of √ε)."""
-        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
-            if not math.isfinite(cut):
-                continue
-            z = (centre - cut) / root
-            near = np.flatnonzero(sign * z > -_FAR)
-            scale = share * math.exp(-offset)
-            coefficients[near, 0] += scale * ndtr(sign * z[near])
-            density = np.where(np.abs(z[near]) < 38.0, np.exp(-0.5 * z[near] ** 2), 0.0) / math.sqrt(2 * math.pi)
-            current, previous = density, np.zeros(near.size)
-            for k in range(1, coefficients.shape[1]):
-                coefficients[near, k] += sign * scale * current / k
-                current, previous = (-z[near] * current - previous) / k, current
-
-    def at(self, y: FloatArray, root: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The addition to c at points, and its first two derivatives in units of √ε."""
-        value, first, second = np.zeros(y.size), np.zeros(y.size), np.zeros(y.size)
-        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
-            if math.isfinite(cut):
-                z = (y - cut) / root
-                density = share / math.sqrt(2 * math.pi) * np.exp(-0.5 * z * z)
-                value += share * ndtr(sign * z)
-                first += sign * density
-                second -= sign * z * density
-        return value, first, second
-
-    def taper(self, x: FloatArray, root: float) -> FloatArray:
-        """log s: zero, but rising to log 2 before a cut where δ = 1/2 has to fit in."""
-        total = np.zeros_like(x)
-        for cut, share, sign in zip(self.cuts, self.shares, (-1.0, 1.0)):
-            if math.isfinite(cut) and share == 0.5:
-                total += _taper(x, cut, sign, root)
-        return total
-
-    def value(self, entropy: float, epsilon: float) -> float:
-        """∫ μ log α beyond the cuts, ``entropy`` = −∫ μ log μ there."""
-        total = sum(m * (math.log(d) - 0.5 * math.log(2 * math.pi * epsilon)) for m, d in zip(self.masses, self.shares))
-        return total + entropy
-
-
-def _taper(x: FloatArray, cut: float, sign: float, root: float) -> FloatArray:
-    """log s before one cut."""
-    return np.asarray(np.log1p(ndtr((sign * (x - cut) / root + 2.0) / 0.7)))
 
 
 def bound_lagrangian(
@@ -321,7 +145,7 @@ def _completed(measure: LineMeasure, logz: FloatArray, function: CertificateFunc
     A law that lacks a part of μ, such as particles without tails, has 1/Z of any size there; what the new atoms cost
     is of the order of the mass that lacked.
     """
-    half = 0.5 * _CELL * math.sqrt(epsilon)
+    half = 0.5 * CELL * math.sqrt(epsilon)
     high = function.best > math.exp(_FAR_ABOVE - function.log_offset)
     total = np.concatenate([[0.0], np.cumsum(measure.mass)])
     centre = function.centre[high]

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.line import CertificateFunction, LineBounds, bound_lagrangian, evaluate_potential
+from heatrd.certificate.cells import CertificateFunction
+from heatrd.certificate.line import LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels import line as kernels
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line_measure import LineMeasure

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.certificate.line import Beyond, LineBounds, bound_lagrangian, evaluate_potential
+from heatrd.certificate.beyond import Beyond
+from heatrd.certificate.line import LineBounds, bound_lagrangian, evaluate_potential
 from heatrd.kernels.line import moments_at
 from heatrd.quadrature.line_measure import LineMeasure
 from heatrd.reconstruction.interior_point import Nodes, join, solve_nodes

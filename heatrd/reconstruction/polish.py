@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.certificate.line import Beyond
+from heatrd.certificate.beyond import Beyond
 from heatrd.errors import TooLarge
 from heatrd.kernels import line as kernels
 from heatrd.reconstruction.interior_point import Nodes, longest_step
