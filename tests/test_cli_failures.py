@@ -6,7 +6,9 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -195,3 +197,23 @@ def test_ctrl_c_exits_130_without_a_traceback():
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "interrupted" in err and "Traceback" not in err
+
+
+class Dying:
+    def __del__(self):
+        raise KeyboardInterrupt
+
+
+def test_interrupt_during_a_destructor(monkeypatch, capsys):
+    """Python reports an exception in a destructor and goes on; Ctrl-C must stop the command nevertheless."""
+
+    def command(_):
+        Dying()
+        for _ in range(1000):
+            time.sleep(0.02)
+        return 0
+
+    parser = SimpleNamespace(parse_args=lambda _: SimpleNamespace(run=command))
+    monkeypatch.setattr("heatrd.cli.build_parser", lambda: parser)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "heatrd: interrupted\n"

@@ -16,10 +16,13 @@ exit code meaning
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from heatrd.cli._parser import build_parser
@@ -52,7 +55,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             args = build_parser().parse_args(argv)
         except SystemExit as stop:  # argparse: --help (0) or a usage error (2), already printed
             return int(stop.code or 0)
-        return _guarded(lambda: int(args.run(args)))
+        with _no_interrupt_lost():
+            return _guarded(lambda: int(args.run(args)))
+
+
+@contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Raise Ctrl-C once more where it came during a destructor (llvmlite's, say): Python only reports it there."""
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if issubclass(found.exc_type, KeyboardInterrupt):
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            before(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _open_streams() -> None:
