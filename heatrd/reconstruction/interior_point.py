@@ -63,6 +63,11 @@ class Nodes:
         """Return some of the nodes."""
         return Nodes(self.y[index], self.nu[index], self.envelope[index], self.slack[index], self.free[index])
 
+    def active(self) -> Nodes:
+        """Return the nodes that carry weight."""
+        active = self.nu > self.slack * self.envelope
+        return self.take(active if active.any() else self.nu >= self.nu.max())
+
 
 def join(*parts: Nodes) -> Nodes:
     """Merge and sort."""

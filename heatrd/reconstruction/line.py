@@ -21,9 +21,10 @@ from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.line import LineQuadrature
 from heatrd.quadrature.line_measure import LineMeasure, SettledLaw
 from heatrd.reconstruction.draft import Draft
-from heatrd.reconstruction.exchange import LineLaw, solve_line
+from heatrd.reconstruction.exchange import solve_line
 from heatrd.reconstruction.flank import blend, handed_over, settle
 from heatrd.reconstruction.interior_point import Nodes
+from heatrd.reconstruction.line_law import LineLaw
 from heatrd.sources import ScipySource, Source1D
 
 __all__ = ["LineProblem", "certify_law", "reconstruct"]
