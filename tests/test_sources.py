@@ -155,6 +155,23 @@ def test_tail_cut_is_valid_and_not_wasteful(src, mass):
         assert tail >= np.log(mass) - 8, "cuts far more than it was asked to keep"
 
 
+@pytest.mark.parametrize("shape", [200.0, 300.0, 1e4])
+def test_a_density_that_drops_suddenly_keeps_its_tail(shape):
+    """A skew normal law with a large shape rises towards 0 from the right and is gone within 1/shape."""
+    low, high = heatrd.as_source(st.skewnorm(shape)).tail_cut(1e-20)
+    assert -15 / shape < low < 0
+    below = mpmath.quad(lambda z: 2 * mpmath.npdf(z) * mpmath.ncdf(shape * z), mpmath.linspace(4 * low, low, 9))
+    assert float(below) == pytest.approx(1e-20, rel=1e-3)
+    assert st.skewnorm(shape).sf(high) == pytest.approx(1e-20, rel=1e-4)
+
+
+def test_the_curve_of_a_skew_normal_law_passes_its_critical_point():
+    """Next to ε_c the deblurred law is a skew normal one of a very large shape."""
+    source = heatrd.as_source(st.skewnorm(3.0))
+    point = heatrd.solve(source, epsilon=(1 - 1e-6) * source.critical_epsilon())
+    assert point.regime == "backward-heat" and point.gap <= 1e-9
+
+
 def _log_tail(src, point, side):
     """Log of the mass beyond ``point``, with the density rescaled by its value there."""
     top = float(src.logpdf(point))

@@ -114,8 +114,10 @@ class Borrowed(LocationScale):
         if not np.isfinite(top):  # the density underflows (or has a pole): no opinion
             return np.nan
         slope = (top - beside) / step if np.isfinite(beside) else 1.0 / step
-        length = min(1.0 / max(slope, 1e-2 / std / (1.0 + abs(z - self._z_mean()) / std)), room)
-        edges = np.concatenate([[0.0], 2.0 ** np.arange(-3, 60)])
+        slowest = 1e-2 / std / (1.0 + abs(z - self._z_mean()) / std)
+        length = min(1.0 / max(slope, slowest), room)
+        finest = -3 if slope > slowest else -24  # a density that does not fall here may drop close by
+        edges = np.concatenate([[0.0], 2.0 ** np.arange(finest, 60)])
         edges = np.append(edges[edges < room / length], room / length if np.isfinite(room) else 2.0**60)
         nodes, weights = np.polynomial.legendre.leggauss(16)
         half = 0.5 * np.diff(edges)[:, None]
