@@ -54,7 +54,8 @@ def _solve_epsilon(source: Source, epsilon: float, tol: float, start: DiscreteLa
 def _solve_target(source: Source, name: str, value: float, tol: float, guess: Guess | None = None) -> Solution:
     """One solved point at a given distortion or rate."""
     if guess is None:
-        return solve(source, tol=tol, **{name: value})  # type: ignore[arg-type]
+        target: dict[str, Any] = {name: value}
+        return solve(source, tol=tol, **target)
     return solve_target(source, name, value, tol, guess)
 
 

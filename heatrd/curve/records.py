@@ -80,7 +80,7 @@ def fingerprint(source: Source) -> str:
     try:
         with np.errstate(all="ignore"):
             values = np.asarray(source.log_density(mean + steps * spread), dtype=float)
-    except (HeatrdError, ArithmeticError, NotImplementedError):
+    except (HeatrdError, ArithmeticError):
         values = np.zeros(0)
     points, masses = source.discrete_part
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
