@@ -3,7 +3,7 @@
 One network, amortised over ε, steers X_0 ~ μ to the optimal reconstruction X_1; the whole curve is read from one
 training (DESIGN (8)). Data flows
 
-    data → coordinates → network → rollout → terminal → losses → training → readout → estimator → storage
+    data → coordinates → network → rollout → terminal → losses → training → fitting → readout → estimator → storage
 
 and jax is imported nowhere outside this package.
 """

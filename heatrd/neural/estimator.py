@@ -4,67 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from heatrd.arguments import integer, number, numbers, short
 from heatrd.errors import HeatrdWarning, InvalidInput
-from heatrd.neural.coordinates import Coordinates
+from heatrd.neural.control import ControlAt, control, posterior_mean
 from heatrd.neural.data import data_of
-from heatrd.neural.estimate import (
-    HELD_OUT_POINTS,
-    PARTICLES_UP_TO_DIM,
-    SELECTION_POINTS,
-    estimate,
-    read_key,
-    reading,
-    rollout_law,
-)
-from heatrd.neural.fitted import Fitted, new_model, read_fitted, settings_of, write_fitted
-from heatrd.neural.model import Model
+from heatrd.neural.estimate import HELD_OUT_POINTS, estimate, read_key, reading, rollout_law
+from heatrd.neural.fitted import Fitted, read_fitted, settings_of, write_fitted
+from heatrd.neural.fitting import fit, settled, standard_range
 from heatrd.neural.plan import plan_of
 from heatrd.neural.readout import end_points
 from heatrd.neural.results import NeuralCurve, NeuralEstimate, TrainingHistory
-from heatrd.neural.start import start_of
-from heatrd.neural.training import train
 from heatrd.sources import Source
 
-__all__ = ["R2D2", "ControlAt"]
+__all__ = ["R2D2"]
 
 FloatArray = NDArray[np.float64]
-
-DEFAULT_RANGE = (0.02, 1.0)
-READOUT_STREAM = 2**31
-
-
-@dataclass(frozen=True, eq=False)
-class ControlAt:
-    """The control at one ε, as `heatrd.sample` and `heatrd.tec_account` take it.
-
-    Attributes
-    ----------
-    model : R2D2
-    epsilon : float
-        In source units.
-    source : Source or None
-        What the model was fitted on, where that was a source.
-    """
-
-    model: R2D2
-    epsilon: float
-    source: Source | None
-
-    def control(self, t: float, x: ArrayLike) -> FloatArray:
-        """u_θ(x, t, ε), of the shape of ``x``."""
-        return self.model.control(t, x, self.epsilon)
-
 
 class R2D2:
     """Neural estimator of the quadratic rate–distortion curve (DESIGN (8)).
@@ -224,39 +184,15 @@ class R2D2:
             raise InvalidInput("resume=True needs checkpoint=DIR, the directory given to the interrupted fit")
         every = integer(checkpoint_every, "checkpoint_every")
         data = data_of(source, dim=self.dim, held_out=held_out, seed=self._settings.seed)
-        coordinates = data.coordinates
-        particles = "last-step-mixture" if coordinates.dim <= PARTICLES_UP_TO_DIM else "knife"
-        settings = replace(
-            self._settings,
-            dim=coordinates.dim,
-            entropy=particles if self.entropy == "auto" else self.entropy,
-            epsilon_range=self.epsilon_range or _default_range(coordinates),
-        )
-        span = _standard_range(coordinates, settings.epsilon_range)
+        settings = settled(self._settings, data.coordinates)
         plan = plan_of(
-            settings.entropy, settings.grid, span, settings.seed, steps=steps, batch=batch, groups=groups,
-            learning_rate=learning_rate, evaluate_every=evaluate_every, patience=patience,
+            settings.entropy, settings.grid, standard_range(settings, data.coordinates), settings.seed, steps=steps,
+            batch=batch, groups=groups, learning_rate=learning_rate, evaluate_every=evaluate_every, patience=patience,
         )
-        start = start_of(data, span, entropy=settings.entropy, components=settings.components, seed=settings.seed)
-        model, history = train(
-            new_model(settings, coordinates.eigenvalues, span, start),
-            data,
-            plan,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            checkpoint_every=every,
-            resume=resume,
-            progress=progress,
-            callback=callback,
-            fingerprint=settings.marks
-            | plan.marks
-            | {"data": data.kind, "mean": coordinates.mean.tolist(), "scale": coordinates.scale},
+        self._fit = fit(
+            data, settings, plan, checkpoint=None if checkpoint is None else Path(checkpoint), checkpoint_every=every,
+            resume=resume, progress=progress, callback=callback,
         )
-        n = max(64, min(HELD_OUT_POINTS, 2**20 // coordinates.dim))
-        held = np.asarray(data.held_out(n, settings.seed + 2), dtype=np.float64)
-        pool = np.asarray(data.train(n, settings.seed, READOUT_STREAM), dtype=np.float64)
-        pool, rest = np.split(pool, [len(pool) // 2])
-        choice = data.validation(SELECTION_POINTS, settings.seed) if data.kind == "samples" else rest[:SELECTION_POINTS]
-        self._fit = Fitted(settings, coordinates, model, history, held, pool, choice, data.kind == "source")
         self._settings, self._source = settings, getattr(data, "source", None)
         return self
 
@@ -277,24 +213,23 @@ class R2D2:
         array
             Of the shape of ``x``.
         """
-        x, mean = self._posterior_mean(_time(t), x, epsilon)
-        return np.asarray((mean - x) / max(1 - float(t), self.last))
+        return control(self._fitted(), t, x, epsilon)
 
     def at(self, epsilon: float) -> ControlAt:
         """Fix ε, for ``heatrd.sample(model.at(0.1), …)``; without a source (loaded, samples) pass it ``initial=``."""
-        self._standard_epsilon(epsilon)
+        self._fitted().standard_epsilon(epsilon)
         return ControlAt(self, float(epsilon), self._source)
 
     def posterior_mean(self, t: float, x: ArrayLike, epsilon: float) -> FloatArray:
         """m_θ(x, t, ε) ≈ E[Y | X_t = x] in source units, of the shape of ``x``; arguments as in `control`."""
-        return self._posterior_mean(_time(t), x, epsilon)[1]
+        return posterior_mean(self._fitted(), t, x, epsilon)
 
     def reconstruct(self, x: ArrayLike, epsilon: float, *, seed: int | None = None) -> FloatArray:
         """Run the controlled chain from the points ``x`` (n, d) to its end points, draws of Y given x, (n, d)."""
         fitted = self._fitted()
-        z = fitted.coordinates.forward(self._points(x))
+        z = fitted.coordinates.forward(fitted.points(x))
         key = read_key(self._seed(seed), 5)
-        y = end_points(fitted.model, z, self._standard_epsilon(epsilon), grid=fitted.settings.grid, key=key)
+        y = end_points(fitted.model, z, fitted.standard_epsilon(epsilon), grid=fitted.settings.grid, key=key)
         return fitted.coordinates.backward(y)
 
     def rate_distortion(
@@ -337,7 +272,7 @@ class R2D2:
         NeuralEstimate
         """
         fitted = self._fitted()
-        eps = self._standard_epsilon(epsilon)
+        eps = fitted.standard_epsilon(epsilon)
         how = reading(
             fitted.coordinates.dim, self._seed(seed), held_out=held_out, particles=particles, importance=importance,
             polishing=polishing, method=method,
@@ -363,12 +298,13 @@ class R2D2:
         particles, polishing, seed : optional
             As in `rate_distortion`.
         """
-        fitted, eps = self._fitted(), self._standard_epsilon(epsilon)
+        fitted = self._fitted()
+        eps = fitted.standard_epsilon(epsilon)
         how = reading(
             fitted.coordinates.dim, self._seed(seed), held_out=HELD_OUT_POINTS, particles=particles, importance=1,
             polishing=polishing, method="law",
         )
-        return rollout_law(fitted, eps, how)(fitted.coordinates.forward(self._points(x))).values
+        return rollout_law(fitted, eps, how)(fitted.coordinates.forward(fitted.points(x))).values
 
     def curve(self, epsilons: Iterable[float] | int = 12, **options: Any) -> NeuralCurve:
         """Read out at several ε (an int: that many, log-spaced); ``options`` as in `rate_distortion`."""
@@ -400,50 +336,17 @@ class R2D2:
         self._settings, self._fit = fitted.settings, fitted
         return self
 
-    def _posterior_mean(self, t: float, x: ArrayLike, epsilon: float) -> tuple[FloatArray, FloatArray]:
-        fitted = self._fitted()
-        points = self._points(x)
-        given = np.asarray(x, dtype=np.float64)
-        eps = jnp.asarray([self._standard_epsilon(epsilon)], jnp.float32)
-        z = jnp.asarray(fitted.coordinates.forward(points)[None], jnp.float32)
-        m = _mean(fitted.model, z, jnp.float32(min(t, 1 - self.last)), eps)
-        return given, fitted.coordinates.backward(np.asarray(m[0], dtype=np.float64)).reshape(given.shape)
-
-    def _points(self, x: ArrayLike) -> FloatArray:
-        """Positions as (n, d)."""
-        d = self._fitted().coordinates.dim
-        points = numbers(x, "x")
-        if points.ndim < 2 and points.size % d == 0:
-            points = points.reshape(-1, d)
-        if points.ndim != 2 or points.shape[1] != d:
-            raise InvalidInput(f"x has shape {np.shape(x)}; need ({d},) or (n, {d})")
-        if not np.isfinite(points).all():
-            raise InvalidInput("x contains NaN or inf")
-        return points
-
-    def _standard_epsilon(self, epsilon: float) -> float:
-        coordinates = self._fitted().coordinates
-        value = number(epsilon, "epsilon")
-        assert self.epsilon_range is not None
-        low, high = self.epsilon_range
-        if not low * (1 - 1e-6) <= value <= high * (1 + 1e-6):
-            raise InvalidInput(
-                f"epsilon={value:g} lies outside the trained range [{low:g}, {high:g}]; "
-                "fit again with epsilon_range that contains it"
-            )
-        return value / coordinates.scale**2
-
     def _readout_points(self, source: Any, held_out: int) -> FloatArray:
         """Held-out points in standard coordinates."""
         fitted = self._fitted()
         held, seed = fitted.held_out, fitted.settings.seed
         if isinstance(source, np.ndarray | list | tuple):
-            held = self._points(source)
+            held = fitted.points(source)
         elif source is not None:
             held = data_of(source, dim=self.dim, held_out=0.5, seed=seed).held_out(held_out, seed + 3)
         if len(held) < 64:
             warnings.warn(
-                f"only {len(held)} held-out points: the interval of the bound is rough", HeatrdWarning, stacklevel=4
+                f"only {len(held)} held-out points: the interval of the bound is rough", HeatrdWarning, stacklevel=3
             )
         return fitted.coordinates.forward(held[:held_out])
 
@@ -454,25 +357,3 @@ class R2D2:
         if self._fit is None:
             raise InvalidInput("this R2D2 is not fitted; call fit(source) first, or R2D2.load(path)")
         return self._fit
-
-
-@eqx.filter_jit
-def _mean(model: Model, z: jax.Array, t: jax.Array, epsilon: jax.Array) -> jax.Array:
-    return model.posterior(epsilon)(z, t)[0]
-
-
-def _standard_range(coordinates: Coordinates, epsilon_range: tuple[float, float] | None) -> tuple[float, float]:
-    assert epsilon_range is not None
-    return epsilon_range[0] / coordinates.scale**2, epsilon_range[1] / coordinates.scale**2
-
-
-def _default_range(coordinates: Coordinates) -> tuple[float, float]:
-    variance = float(coordinates.eigenvalues.mean()) * coordinates.scale**2
-    return DEFAULT_RANGE[0] * variance, DEFAULT_RANGE[1] * variance
-
-
-def _time(t: Any) -> float:
-    found = number(t, "t")
-    if not 0 <= found <= 1:
-        raise InvalidInput(f"t={short(t)} must lie in [0, 1]")
-    return found

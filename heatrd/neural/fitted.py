@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from heatrd.arguments import integer, number, numbers, short, word
 from heatrd.errors import InvalidInput
@@ -72,6 +72,30 @@ class Fitted:
     pool: FloatArray
     choice: FloatArray
     exact_moments: bool
+
+    def points(self, x: ArrayLike) -> FloatArray:
+        """Positions as (n, d), checked."""
+        d = self.coordinates.dim
+        points = numbers(x, "x")
+        if points.ndim < 2 and points.size % d == 0:
+            points = points.reshape(-1, d)
+        if points.ndim != 2 or points.shape[1] != d:
+            raise InvalidInput(f"x has shape {np.shape(x)}; need ({d},) or (n, {d})")
+        if not np.isfinite(points).all():
+            raise InvalidInput("x contains NaN or inf")
+        return points
+
+    def standard_epsilon(self, epsilon: Any) -> float:
+        """ε in standard coordinates, checked to lie in the trained range."""
+        value = number(epsilon, "epsilon")
+        assert self.settings.epsilon_range is not None
+        low, high = self.settings.epsilon_range
+        if not low * (1 - 1e-6) <= value <= high * (1 + 1e-6):
+            raise InvalidInput(
+                f"epsilon={value:g} lies outside the trained range [{low:g}, {high:g}]; "
+                "fit again with epsilon_range that contains it"
+            )
+        return value / self.coordinates.scale**2
 
 
 def settings_of(
