@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import heatrd
 from heatrd.curve import generations
+from heatrd.curve.running import Ticking
 from heatrd.errors import HeatrdWarning, InvalidInput
 from heatrd.sources import Laplace
 
@@ -40,8 +42,6 @@ class Shuffled(cf.Executor):
         del future_cancel
         self.waiting.append((future, function, args, kwargs))
         if len(self.waiting) == 1:
-            import threading
-
             threading.Timer(0.3, self.run).start()
         return future
 
@@ -181,3 +181,34 @@ def test_ctrl_c_stops_worker_processes_too(tmp_path):
     output, complaints = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in complaints, complaints
     assert int(output) >= 2
+
+
+class Drawn:
+    """Stands for a tqdm bar and counts how often it is drawn."""
+
+    def __init__(self):
+        self.total, self.n, self.drawn, self.thrice, self.closed = 0, 0, 0, threading.Event(), False
+
+    def update(self, n):
+        self.n += n
+
+    def refresh(self):
+        assert not self.closed
+        self.drawn += 1
+        if self.drawn >= 3:
+            self.thrice.set()
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_progress_bar_is_drawn_again_while_a_piece_takes_long():
+    inner = Drawn()
+    bar = Ticking(inner, every=0.001)
+    bar.total += 7
+    bar.update()
+    assert inner.thrice.wait(30) and (inner.total, inner.n) == (7, 1)
+    bar.close()
+    drawn = inner.drawn
+    time.sleep(0.05)
+    assert inner.closed and inner.drawn == drawn

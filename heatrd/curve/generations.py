@@ -65,7 +65,6 @@ class Sweep:
     def __init__(self, source: Source, tol: float, runner: Any, checkpoint: Any, progress: bool) -> None:
         self.source, self.tol, self.runner = source, tol, runner
         self.began = time.perf_counter()
-        self.bar = progress_bar(progress, getattr(source, "name", "curve"))
         self.store = (
             None
             if checkpoint is None
@@ -78,6 +77,7 @@ class Sweep:
         self.marks: list[float] = []
         self.range: tuple[float, float] | None = None
         self.whole_curve = False
+        self.bar = progress_bar(progress, getattr(source, "name", "curve"))
 
     # -- the two kinds of sweep ------------------------------------------------------------------
 

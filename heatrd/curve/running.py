@@ -19,7 +19,7 @@ from typing import Any
 from heatrd import arguments
 from heatrd.errors import HeatrdError, InvalidInput
 
-__all__ = ["Piece", "progress_bar", "run_pieces", "working"]
+__all__ = ["Piece", "Ticking", "progress_bar", "run_pieces", "working"]
 
 Piece = tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -126,12 +126,51 @@ class _Silent:
     def close(self) -> None: ...
 
 
-def progress_bar(wanted: bool, label: str) -> Any:
+class Ticking:
+    """A tqdm bar whose clock goes on while a piece takes long.
+
+    Parameters
+    ----------
+    bar : tqdm
+    every : float
+        Seconds between two drawings.
+    """
+
+    def __init__(self, bar: Any, every: float = 1.0) -> None:
+        self._bar, self._every, self._closed = bar, every, threading.Event()
+        self._clock = threading.Thread(target=self._tick, daemon=True)
+        self._clock.start()
+
+    @property
+    def total(self) -> int:
+        return int(self._bar.total)
+
+    @total.setter
+    def total(self, pieces: int) -> None:
+        self._bar.total = pieces
+
+    def update(self, n: int = 1) -> None:
+        self._bar.update(n)
+
+    def refresh(self) -> None:
+        self._bar.refresh()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._clock.join()
+        self._bar.close()
+
+    def _tick(self) -> None:
+        while not self._closed.wait(self._every):
+            self._bar.refresh()
+
+
+def progress_bar(wanted: bool, label: str) -> _Silent | Ticking:
     """Return a tqdm bar on stderr, with time left, where wanted and tqdm is installed; a silent one otherwise."""
     if wanted:
         try:
             from tqdm import tqdm
         except ImportError:
             return _Silent()
-        return tqdm(total=0, desc=label, unit="pt", dynamic_ncols=True, leave=False)
+        return Ticking(tqdm(total=0, desc=label, unit="pt", dynamic_ncols=True, leave=False, smoothing=0))
     return _Silent()
