@@ -256,6 +256,8 @@ class FakeR2D2:
 
     def fit(self, source, **settings):
         FakeR2D2.made |= {"source": source, **settings}
+        settings["callback"](1, 0.0)
+        settings["callback"](2, 0.0)
 
     def curve(self, points, **_):
         from heatrd.neural.results import NeuralCurve, NeuralEstimate

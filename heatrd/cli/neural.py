@@ -12,6 +12,7 @@ upper bound is one in expectation, with a standard error. "excess" is that bound
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from heatrd.cli._output import (
     print_table,
     progress_wanted,
     save_picture,
+    sign_of_life,
     write_columns,
 )
 from heatrd.cli._sources import NamedSource, add_source_arguments, one_source
@@ -62,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
     check_output_files(args)
     _check_sizes(args)
     named = one_source(args)
-    model = heatrd.neural.R2D2(epsilon_range=_range(args.range), entropy=args.entropy, seed=args.seed)
-    model.fit(named.source, steps=args.steps, progress=progress_wanted(args), checkpoint=args.checkpoint,
-              resume=args.checkpoint is not None)  # fmt: skip
+    model = _trained(named, args)
     if args.save:
         model.save(args.save)
     sizes = {} if args.held_out is None else {"held_out": args.held_out, "particles": args.held_out}
-    curve = model.curve(args.points, **sizes)
-    columns = _columns(curve, None if args.no_certified else named.source, NATS_PER[args.unit])
+    with sign_of_life(f"R2D2: reading {args.points} points off the curve", args):
+        curve = model.curve(args.points, **sizes)
+    with sign_of_life(f"{named.label}: solving for the optimum beside it", args):
+        columns = _columns(curve, None if args.no_certified else named.source, NATS_PER[args.unit])
     in_unit = {f"{name}_{args.unit}" if name in RATES else name: column for name, column in columns.items()}
     deliver(
         args,
@@ -78,6 +80,18 @@ def run(args: argparse.Namespace) -> int:
         plot=lambda: save_picture(args.plot, lambda figure: curve.plot(ax=figure.subplots(), unit=args.unit)),
     )
     return 0
+
+
+def _trained(named: NamedSource, args: argparse.Namespace) -> Any:
+    """The trained model; what comes before the first step, loading and compiling, shows a sign of life of its own."""
+    with ExitStack() as ready:
+        ready.enter_context(sign_of_life("R2D2: getting ready", args))
+        model = heatrd.neural.R2D2(epsilon_range=_range(args.range), entropy=args.entropy, seed=args.seed)
+        model.fit(
+            named.source, steps=args.steps, progress=progress_wanted(args), checkpoint=args.checkpoint,
+            resume=args.checkpoint is not None, callback=lambda step, loss: ready.close(),
+        )
+    return model
 
 
 def _check_sizes(args: argparse.Namespace) -> None:
