@@ -35,6 +35,8 @@ INSIDE_NUMBA.__cause__ = KeyboardInterrupt()
         ("solve unifrom --epsilon 0.1", "uniform"),
         ("solve laplace --param scal=2 --epsilon 0.1", "scale"),
         ("solve laplace --distorton 0.1", "did you mean '--distortion'"),
+        ("solve laplace --tolerance 0.1", "did you mean '--tol'"),
+        ("path laplace --epsilon 1 --grid 4", "unrecognized arguments: --grid 4; try: heatrd path --help"),
         ("curve laplace --unit bits", "did you mean 'bit'"),
         ("solve laplace", "exactly one of"),
         ("solve laplace --epsilon 0.1 --rate 1", "not allowed with"),

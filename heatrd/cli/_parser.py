@@ -66,8 +66,10 @@ def _is_word(argument: str) -> bool:
 
 def nearest(word: str, vocabulary: Iterable[str]) -> str | None:
     """Return the entry of ``vocabulary`` nearest to ``word``, or None when nothing is near."""
-    found = difflib.get_close_matches(word, list(vocabulary), n=1, cutoff=0.5)
-    return found[0] if found else None
+    bare, entries = word.lstrip("-"), {entry.lstrip("-"): entry for entry in vocabulary}
+    longer = [entry for entry in entries if len(entry) > 2 and bare.startswith(entry)]  # --tolerance for --tol
+    found = longer or difflib.get_close_matches(bare, entries, n=1, cutoff=0.5)
+    return entries[found[0]] if found else None
 
 
 def _misspelled(message: str) -> list[str]:

@@ -176,8 +176,14 @@ def _load_text(path: Path) -> FloatArray:
     table: list[list[float]] = []
     for number, body in rows:
         values = _parsed(body, delimiter)
-        if not values or (table and len(values) != len(table[0])):
-            raise InvalidInput(f"{path}: line {number} is not {len(table[0]) if table else 1} number(s): {body[:40]!r}")
+        if not values:
+            raise InvalidInput(
+                f"{path}: line {number} holds what is no number: {body[:40]!r}; keep only columns of numbers"
+            )
+        if table and len(values) != len(table[0]):
+            raise InvalidInput(
+                f"{path}: line {number} has {len(values)} numbers, those before it have {len(table[0])}: {body[:40]!r}"
+            )
         table.append(values)
     return np.array(table, dtype=np.float64)
 
