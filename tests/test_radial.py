@@ -233,3 +233,18 @@ def test_shells_beyond_the_last_node_bound_the_tail():
             exact = float(t - mpmath.log(mpmath.hyp0f1(mpmath.mpf(dim) / 2, mpmath.mpf(t) ** 2 / 4)))
             bound = float(certificate_radial._spread(dim, np.array([t]))[0])
             assert exact - 1e-9 <= bound <= exact * 1.001
+
+
+@pytest.mark.parametrize("source", [Ball(3), Ball(5)], ids=["R3", "R5"])
+def test_curves_go_by_the_radius(source, monkeypatch):
+    """Listing points of spheres is slow for d = 3 and impossible beyond: between solved points radii are mixed."""
+
+    def listed(law):
+        raise AssertionError("points of a radial law were listed")
+
+    monkeypatch.setattr(RadialLaw, "_listed", property(listed))
+    curve = heatrd.rd_curve(source, tol=5e-3, max_rate=2.0)
+    assert 0 < curve.width <= 5e-3
+    point = heatrd.solve(source, distortion=0.5 * source.total_variance)
+    low, high = curve.bounds(point.distortion)
+    assert low <= point.rate and point.rate_lower <= high

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.line import bound_potential, evaluate_potential
+from heatrd.certificate.radial import RadialLaw
 from heatrd.curve.band import Band, Knots
 from heatrd.curve.follow import Follower
 from heatrd.curve.records import fingerprint, pack_solution, unpack_solution
@@ -368,10 +369,9 @@ class _Worker:
             if apart > self.too_far:
                 return None
             t = (near.epsilon - epsilon) / (near.epsilon - far.epsilon)
-            law = DiscreteLaw(
-                np.concatenate([near.law.points, far.law.points]),
-                np.concatenate([(1 - t) * near.law.weights, t * far.law.weights]),
-            )
+            law = _mixture(near.law, far.law, t)
+            if law is None:
+                return None
             knot = self._certified(law, epsilon)
             if knot is not None and knot.gap > _USELESS * self.tol:
                 self.too_far = 0.7 * apart
@@ -388,6 +388,18 @@ class _Worker:
         except HeatrdError:
             pass
         return None
+
+
+def _mixture(one: Any, other: Any, share: float) -> Any:
+    """(1 − share) one + share other, of points or of spheres about one centre; None for laws of other structure."""
+    if isinstance(one, DiscreteLaw) and isinstance(other, DiscreteLaw):
+        points = np.concatenate([one.points, other.points])
+        return DiscreteLaw(points, np.concatenate([(1 - share) * one.weights, share * other.weights]))
+    if isinstance(one, RadialLaw) and isinstance(other, RadialLaw) and np.array_equal(one.centre, other.centre):
+        radii = np.concatenate([one.radii, other.radii])
+        masses = np.concatenate([(1 - share) * one.masses, share * other.masses])
+        return RadialLaw(radii, masses, one.centre, min(one.spacing, other.spacing))
+    return None
 
 
 def _atoms(problem: LineProblem, law: DiscreteLaw) -> tuple[FloatArray, FloatArray]:
