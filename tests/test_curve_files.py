@@ -121,3 +121,18 @@ def test_plot_shows_both_closed_forms(uniform):
     words = [text.get_text() for text in plain.get_legend().get_texts()]
     assert "Shannon lower bound" in words and "Gaussian upper bound" in words
     assert len(plain.lines) == len(bare.lines) + 2
+
+
+def test_curves_of_symmetric_sources_keep_radii(tmp_path):
+    """In R^5 the points of a sphere cannot be listed: file and checkpoint hold radii and masses, to the last bit."""
+    asked = {"tol": 2e-2, "max_rate": 2.0, "checkpoint": tmp_path / "kept"}
+    curve = heatrd.rd_curve(heatrd.sources.Ball(5), **asked)
+    curve.save(tmp_path / "curve.npz")
+    loaded = heatrd.RDCurve.load(tmp_path / "curve.npz")
+    resumed = heatrd.rd_curve(heatrd.sources.Ball(5), **asked)
+    resumed.save(tmp_path / "again.npz")
+    assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "curve.npz").read_bytes()
+    for before, after in zip(curve.solutions, loaded.solutions, strict=True):
+        np.testing.assert_array_equal(after.reconstruction.radii, before.reconstruction.radii)
+        np.testing.assert_array_equal(after.reconstruction.masses, before.reconstruction.masses)
+        assert after.gap == before.gap and after.reconstruction.dim == 5

@@ -124,6 +124,25 @@ def test_area_of_an_atom_is_its_weight(ax):
     np.testing.assert_allclose(ax.collections[0].get_sizes(), [50, 30, 20])
 
 
+def test_a_sphere_is_one_place_with_all_its_mass(ax):
+    curve = GaussianCurve(epsilons=(0.5,))
+    curve.solutions[0].reconstruction = SimpleNamespace(radii=np.array([0.0, 2.0]), masses=np.array([0.25, 0.75]))
+    plots.plot_reconstructions(curve, ax=ax, largest=100.0)
+    np.testing.assert_allclose(ax.collections[0].get_offsets().data, [(0.5, 0.0), (0.5, 2.0)])
+    np.testing.assert_allclose(ax.collections[0].get_sizes(), [25, 75])
+
+
+def test_no_line_where_the_excess_is_unknown(ax):
+    """For D > 0.3 the interpolant lies on the Shannon bound, the band above it: the excess may be anything in it."""
+    curve = GaussianCurve(width=0.02)
+    shannon = lambda d: np.where(d > 0.3, curve.rate(d), curve.rate(d) - 0.1)  # noqa: E731
+    plots.plot_excess([curve], ax=ax, bounds=[{"shannon": shannon}], labels=["mine"])
+    drawn = line(ax, "mine")
+    assert np.isnan(drawn[drawn[:, 0] > 0.3, 1]).all()
+    np.testing.assert_allclose(drawn[drawn[:, 0] <= 0.3, 1], 0.10, atol=1e-12)
+    assert ax.get_ylim()[0] > 1e-3
+
+
 def test_points_are_told_from_impossible_ones(ax):
     plots.plot_points([0.5, 0.25], [0.5, 0.5], [False, True], ax=ax, variance=1.0, unit="bit")
     np.testing.assert_allclose(line(ax, "points compared"), [[0.5, 0.5 / LOG2]])

@@ -85,7 +85,8 @@ def plot_excess(
     """Draw the certified excess of R(D) over the Shannon lower bound, on a log scale.
 
     The band runs from the certified lower to the certified upper bound, the line is the interpolant inside it; an
-    excess below 1e-13 nats is drawn there.
+    excess below 1e-13 nats is drawn there. No line is drawn where the interpolant lies on the Shannon bound and the
+    band does not: the curve as computed does not tell by how much they differ.
     Parameters as for `plot_curves`, but ``bounds`` needs "shannon".
     """
     per, lowest = check_unit(unit), np.inf
@@ -95,10 +96,12 @@ def plot_excess(
         base = np.asarray(beside["shannon"](distortion), dtype=float)
         low, high = (np.maximum(side - base, EXCESS_FLOOR) / per for side in (lower, upper))
         middle = np.maximum(np.asarray(curve.rate(distortion)) - base, EXCESS_FLOOR) / per
+        unknown = (middle * per <= EXCESS_FLOOR) & (high * per > 100 * EXCESS_FLOOR)
+        middle[unknown & ~unknown.all()] = np.nan
         position = _position(curve, distortion, x)
         ax.fill_between(position, low, high, color=colour, alpha=0.3, linewidth=0)
         ax.plot(position, middle, color=colour, linewidth=1.2, label=label or "certified excess")
-        lowest = min(lowest, float(np.quantile(middle, 0.03)))
+        lowest = min(lowest, float(np.nanquantile(middle, 0.03)))
     ax.set_yscale("log")
     ax.set_ylim(bottom=max(lowest / 10, EXCESS_FLOOR / per / 2))
     _finish(ax, curves, unit, x)
@@ -112,7 +115,8 @@ def plot_excess(
 def plot_reconstructions(curve: Any, *, ax: Any, title: str = "", largest: float = 60.0) -> Any:
     """Draw where the reconstruction law puts its mass as ε varies: one dot an atom, area by weight.
 
-    In more than one dimension the distance of each atom from the source's mean is drawn.
+    In more than one dimension the distance of each atom from the source's mean is drawn, of symmetric laws one dot a
+    sphere.
 
     Parameters
     ----------
@@ -128,11 +132,10 @@ def plot_reconstructions(curve: Any, *, ax: Any, title: str = "", largest: float
         raise InvalidInput("this curve carries no solutions to draw; compute it afresh, or keep them when saving")
     shown: list[float] = []
     for solution in solutions:
-        law = solution.reconstruction
-        position = _line_position(law.points, curve.source)
-        shown += position[law.weights > LIGHTEST_SHOWN * law.weights.max()].tolist()
+        position, weights = _places(solution.reconstruction, curve.source)
+        shown += position[weights > LIGHTEST_SHOWN * weights.max()].tolist()
         epsilon = np.full(len(position), solution.epsilon)
-        ax.scatter(epsilon, position, s=largest * law.weights, color="C0", alpha=0.8, linewidths=0)
+        ax.scatter(epsilon, position, s=largest * weights, color="C0", alpha=0.8, linewidths=0)
     ax.set_xscale("log")
     margin = 0.06 * (max(shown) - min(shown)) or 1.0
     ax.set_ylim(min(shown) - margin, max(shown) + margin)
@@ -282,10 +285,13 @@ def _position(curve: Any, distortion: FloatArray, x: str) -> FloatArray:
     raise InvalidInput(f"x={x!r} is unknown; use 'distortion' or 'snr_db'")
 
 
-def _line_position(points: FloatArray, source: Any) -> FloatArray:
-    if points.shape[1] == 1:
-        return points[:, 0]
-    return np.asarray(np.linalg.norm(points - source.mean, axis=1))
+def _places(law: Any, source: Any) -> tuple[FloatArray, FloatArray]:
+    """Where the law has mass, as drawn, and how much; a sphere is one place."""
+    if hasattr(law, "radii"):
+        return law.radii, law.masses
+    points = law.points
+    position = points[:, 0] if points.shape[1] == 1 else np.linalg.norm(points - source.mean, axis=1)
+    return np.asarray(position), law.weights
 
 
 def _mark_critical_epsilon(ax: Any, source: Any) -> None:
