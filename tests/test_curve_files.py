@@ -9,6 +9,7 @@ import pytest
 
 import heatrd
 from heatrd.curve import RDCurve
+from heatrd.curve.law_records import pack_law, unpack_law
 from heatrd.errors import InvalidInput
 from heatrd.sources import Source1D, Uniform
 
@@ -123,16 +124,29 @@ def test_plot_shows_both_closed_forms(uniform):
     assert len(plain.lines) == len(bare.lines) + 2
 
 
-def test_curves_of_symmetric_sources_keep_radii(tmp_path):
-    """In R^5 the points of a sphere cannot be listed: file and checkpoint hold radii and masses, to the last bit."""
-    asked = {"tol": 2e-2, "max_rate": 2.0, "checkpoint": tmp_path / "kept"}
-    curve = heatrd.rd_curve(heatrd.sources.Ball(5), **asked)
+@pytest.mark.parametrize(
+    "source", [heatrd.sources.Ball(5), heatrd.sources.Product([heatrd.sources.Laplace(), Uniform(0.0, 3.0)] * 4)],
+    ids=["radial", "product"],
+)  # fmt: skip
+def test_laws_too_large_to_list_are_kept_by_their_structure(source, tmp_path):
+    """The points of a sphere in R^5 or of eight coordinates cannot be listed; file and checkpoint are exact."""
+    asked = {"tol": 5e-2, "max_rate": 0.5 * source.dim, "checkpoint": tmp_path / "kept"}
+    curve = heatrd.rd_curve(source, **asked)
     curve.save(tmp_path / "curve.npz")
-    loaded = heatrd.RDCurve.load(tmp_path / "curve.npz")
-    resumed = heatrd.rd_curve(heatrd.sources.Ball(5), **asked)
-    resumed.save(tmp_path / "again.npz")
+    heatrd.rd_curve(source, **asked).save(tmp_path / "again.npz")
     assert (tmp_path / "again.npz").read_bytes() == (tmp_path / "curve.npz").read_bytes()
-    for before, after in zip(curve.solutions, loaded.solutions, strict=True):
-        np.testing.assert_array_equal(after.reconstruction.radii, before.reconstruction.radii)
-        np.testing.assert_array_equal(after.reconstruction.masses, before.reconstruction.masses)
-        assert after.gap == before.gap and after.reconstruction.dim == 5
+    for before, after in zip(curve.solutions, RDCurve.load(tmp_path / "curve.npz", source).solutions, strict=True):
+        law, kept = before.reconstruction, after.reconstruction
+        assert type(kept) is type(law) and after.gap == before.gap
+        np.testing.assert_array_equal(kept.mean, law.mean)
+        np.testing.assert_array_equal(kept.covariance, law.covariance)
+
+
+def test_a_product_that_lost_a_block_is_damaged():
+    law = heatrd.solve(heatrd.sources.Product([heatrd.sources.Laplace()] * 3), epsilon=0.5).reconstruction
+    arrays = pack_law(law, "points", "weights")
+    assert unpack_law(arrays, "points", "weights", 3).size == law.size
+    with pytest.raises(KeyError):
+        unpack_law({k: v for k, v in arrays.items() if not k.startswith("points-2")}, "points", "weights", 3)
+    with pytest.raises(ValueError, match="dimension 4"):
+        unpack_law(arrays, "points", "weights", 4)

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import heatrd.sources as source_module
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.radial import RadialLaw
+from heatrd.curve.law_records import Arrays, holds_law, pack_law, unpack_law
 from heatrd.errors import HeatrdError, InvalidInput
-from heatrd.laws import DiscreteLaw
 from heatrd.solution import Solution
 from heatrd.sources import Source, as_source
 from heatrd.store import digest
@@ -22,7 +21,6 @@ from heatrd.store import digest
 __all__ = ["RecordedSource", "fingerprint", "pack_solution", "pack_source", "unpack_solution", "unpack_source"]
 
 FloatArray = NDArray[np.float64]
-Arrays = dict[str, NDArray[Any]]
 
 _LAW, _QUADRATURE = ("points", "weights"), ("nodes", "masses")
 _NUMBERS = ("epsilon", "lagrangian", "lagrangian_lower", "distortion", "log_sup", "discretisation")
@@ -164,10 +162,10 @@ def pack_solution(solution: Solution, quadrature: bool = True) -> tuple[dict[str
     c = solution.certificate
     arrays: Arrays = {
         "numbers": np.array([*(getattr(c, name) for name in _NUMBERS), solution.distortion, solution.tol]),
-        **_packed(c.law, _LAW),
+        **pack_law(c.law, *_LAW),
     }
     if quadrature:
-        arrays |= _packed(c.quadrature, _QUADRATURE)
+        arrays |= pack_law(c.quadrature, *_QUADRATURE)
     return {"regime": solution.regime, "evaluations": solution.evaluations}, arrays
 
 
@@ -183,52 +181,14 @@ def unpack_solution(source: Source, header: Mapping[str, Any], arrays: Mapping[s
         numbers = [float(v) for v in np.asarray(arrays["numbers"], dtype=float)]
         if len(numbers) != 8 or np.isnan(numbers).any():
             raise ValueError("numbers")
-        law = _unpacked(arrays, _LAW, source.dim)
-        nodes = _unpacked(arrays, _QUADRATURE, source.dim) if _holds(arrays, _QUADRATURE) else law
+        law = unpack_law(arrays, *_LAW, source.dim)
+        nodes = unpack_law(arrays, *_QUADRATURE, source.dim) if holds_law(arrays, *_QUADRATURE) else law
         certificate = Certificate(**dict(zip(_NUMBERS, numbers[:6])), law=law, quadrature=nodes)
         return Solution(
             source, certificate, str(header["regime"]), numbers[6], numbers[7], int(header["evaluations"]), 0.0
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput(f"the file's solution is damaged: {error}") from None
-
-
-def _packed(law: Any, names: tuple[str, str]) -> Arrays:
-    """Points and weights by name; of a symmetric law, whose points may be too many, radii and masses."""
-    place, mass = names
-    if isinstance(law, RadialLaw):
-        about = np.append(law.centre, law.spacing)
-        return {f"{place}-radii": law.radii, f"{place}-masses": law.masses, f"{place}-about": about}
-    return {place: law.points, mass: law.weights}
-
-
-def _holds(arrays: Mapping[str, NDArray[Any]], names: tuple[str, str]) -> bool:
-    return names[0] in arrays or f"{names[0]}-radii" in arrays
-
-
-def _unpacked(arrays: Mapping[str, NDArray[Any]], names: tuple[str, str], dim: int) -> Any:
-    place, mass = names
-    if f"{place}-radii" not in arrays:
-        return _law(arrays[place], arrays[mass], dim)
-    radii, masses, about = (np.asarray(arrays[f"{place}-{name}"], float) for name in ("radii", "masses", "about"))
-    finite = all(np.isfinite(a).all() for a in (radii, masses, about))
-    if radii.ndim != 1 or masses.shape != radii.shape or about.shape != (dim + 1,) or not finite:
-        raise ValueError(f"radii of shape {radii.shape} and masses of shape {masses.shape} in dimension {dim}")
-    law = RadialLaw(radii, masses, about[:-1], float(about[-1]))
-    law.radii, law.masses = radii, masses  # as they were, to the last bit
-    return law
-
-
-def _law(points: NDArray[Any], weights: NDArray[Any], dim: int) -> DiscreteLaw:
-    p, w = np.asarray(points, dtype=float), np.asarray(weights, dtype=float)
-    if (
-        p.ndim != 2
-        or p.shape[1] != dim
-        or w.shape != p.shape[:1]
-        or not (np.isfinite(p).all() and np.isfinite(w).all())
-    ):
-        raise ValueError(f"law of shape {p.shape} and {w.shape} in dimension {dim}")
-    return DiscreteLaw(p, w)
 
 
 def _is_json(value: Any) -> bool:
