@@ -16,7 +16,7 @@ from heatrd.certificate.space_dual import Measured, check_nodes
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import as_law
 from heatrd.quadrature.tiles import make_tiles
-from heatrd.reconstruction import product, radial, space, space_polish
+from heatrd.reconstruction import product, radial, space, space_polish, space_shape
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Atoms, Banana, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Polygon, TwoMoons
@@ -295,7 +295,7 @@ def test_memory_is_predicted_before_the_start(monkeypatch):
     needed = space.predicted_bytes(problem, problem.tiles, 200, 1e-9)
     assert 8 * 3 * 200**2 < needed < 2**30
     assert space.predicted_bytes(problem, problem.tiles, 6000, 1e-9) > 8 * 3 * 6000**2
-    monkeypatch.setattr(space, "MEMORY", needed // 100)
+    monkeypatch.setattr(space_shape, "MEMORY", needed // 100)
     with pytest.raises(TooLarge, match="GiB would be needed"):
         space.reconstruct(Polygon(), 0.05)
 

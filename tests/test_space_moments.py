@@ -8,7 +8,7 @@ from heatrd.certificate.space_dual import Tilt, check_nodes
 from heatrd.kernels import moments as kernels
 from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import make_tiles, near_atoms
-from heatrd.reconstruction import space
+from heatrd.reconstruction import space, space_exchange
 from heatrd.reconstruction.space_moments import optimal_moments
 from heatrd.reconstruction.space_polish import dual_tilt
 from heatrd.sources import GaussianMixture, Polygon
@@ -110,7 +110,7 @@ def test_moments_prove_more_than_the_tilt_where_atoms_are_superfluous():
 
 def test_exchange_settles_beside_the_critical_epsilon(monkeypatch):
     """Atoms in flat valleys, which Newton's steps merge too slowly: eight rounds are enough."""
-    monkeypatch.setattr(space, "_CYCLES", 8)
+    monkeypatch.setattr(space_exchange, "_CYCLES", 8)
     found, regime = space.reconstruct(three_components(), 0.1548)
     assert regime == "atomic"
     assert found.gap <= 1e-8

@@ -42,7 +42,7 @@ FloatArray = NDArray[np.float64]
 TILT_FLOOR = 0.25  # a tilt may lower Z to this share, not to zero
 _POWER, _WIDTH, _PASSES = 4, 1.5, 5
 _WORTH = 0.98  # a patch must lower the total to this share for another to be tried
-_CAPS = (1.0, 2.5)  # costs of the caps tried, in units of the accuracy
+_CAPS = (1.0, 2.5)  # costs of the caps tried where none are given, in units of the accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -248,10 +248,11 @@ def check_nodes(
     tilt: Tilt | None = None,
     maxima: bool = True,
     enough: float = 0.0,
+    caps: tuple[float, ...] = (),
 ) -> NodalCheck:
     """Evaluate F and the proved supremum of c, then repair the dual until the gap is at most ``enough``."""
     measured = Measured(tiles, finer, atoms, np.log(weights / weights.sum()), accuracy)
-    return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima, enough=enough)
+    return best_dual(measured, repair=repair, tilt=tilt, maxima=maxima, enough=enough, caps=caps)
 
 
 def objective(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
@@ -271,10 +272,17 @@ def capped_supremum(
 
 
 def best_dual(
-    measured: Measured, *, repair: bool = True, tilt: Tilt | None = None, maxima: bool = True, enough: float = 0.0
+    measured: Measured,
+    *,
+    repair: bool = True,
+    tilt: Tilt | None = None,
+    maxima: bool = True,
+    enough: float = 0.0,
+    caps: tuple[float, ...] = (),
 ) -> NodalCheck:
     """Try duals 1/(Z s): the tilted one where given, then s multiplied up patch by patch; the bounds of the best."""
     accuracy = measured.accuracy
+    caps = caps or tuple(share * accuracy for share in _CAPS)
     objective, difference = measured.integrals([-z for z in measured.log_z])
     first = current = measured.supremum(maxima=maxima)
     best = (first.log, first.log, 0.0, 0.0)  # total, its parts: log sup, loss, difference
@@ -282,10 +290,10 @@ def best_dual(
     if repair and first.log > accuracy and tilt is not None:
         measured.tilt(tilt)
     plain = measured.log_s
-    for step in range(len(_CAPS) + _PASSES if repair and first.log > accuracy else 0):
-        if step < len(_CAPS):
+    for step in range(len(caps) + _PASSES if repair and first.log > accuracy else 0):
+        if step < len(caps):
             measured.log_s = plain
-            recipe = Repair(tilt, _CAPS[step] * accuracy)
+            recipe = Repair(tilt, caps[step])
             measured.cap(recipe.cap)
         else:
             patch = _patch(current.points, current.values, 0.25 * accuracy)
@@ -296,11 +304,11 @@ def best_dual(
         loss, change = measured.integrals(measured.log_s)
         if loss > best[0]:
             break
-        current = measured.supremum(maxima=step >= len(_CAPS) - 1)  # peaks between grid points need patches too
+        current = measured.supremum(maxima=step >= len(caps) - 1)  # peaks between grid points need patches too
         total, before = loss + current.log + change, best[0]
         if total < before:
             best, made = (total, current.log, loss, change), recipe
-        if current.log <= accuracy or best[0] <= enough or (step >= len(_CAPS) and total > _WORTH * before):
+        if current.log <= accuracy or best[0] <= enough or (step >= len(caps) and total > _WORTH * before):
             break
     bounds = objective - best[0], first.log, first.maxima, first.excess
     return NodalCheck(objective, *bounds, best[1], best[2], difference + best[3], made)
