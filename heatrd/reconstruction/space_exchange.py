@@ -98,7 +98,7 @@ class _Exchange:
         """Polish, look where c exceeds 1, insert, until the repaired dual proves the tolerance."""
         settled, worst = False, np.inf
         for cycle in range(_CYCLES):
-            convex = cycle >= _NEWTON_CYCLES and self._manageable(len(w))
+            convex = cycle >= _NEWTON_CYCLES and self._manageable(len(self._merged(y, w)[1]))
             y, w = self._polished(y, w, settled and not convex)
             tilt = None
             if convex:
@@ -111,7 +111,7 @@ class _Exchange:
                 ends, excess = self._judged(y, w, tilt, excess, late)
                 if ends or late:
                     break
-            new = self._needed(excess, np.concatenate([y, self.refused]) if convex else y)
+            new = self._needed(excess, y)
             settled = len(new) <= 2 or (self.fine and excess.worst <= 100 * self.tol)
             worst = excess.worst
             if len(new):
@@ -120,9 +120,13 @@ class _Exchange:
                     y, w, worst = self._filled(y, w, worst)
         return self.judge.certificate(y, w)
 
-    def _manageable(self, atoms: int) -> bool:
+    def _manageable(self, centres: int) -> bool:
         """Whether the convex problem of moments around so many centres is small enough."""
-        return (1 + self.dim) * (2 + self.dim) // 2 * atoms <= _MOST_MOMENTS
+        return (1 + self.dim) * (2 + self.dim) // 2 * centres <= _MOST_MOMENTS
+
+    def _merged(self, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """One centre of moments for atoms that stand close."""
+        return merged(y, w, _CENTRES * self.narrowing)
 
     def _rough(self, worst: float) -> float:
         """How sharply c is looked at while its excess still matters so much."""
@@ -153,7 +157,7 @@ class _Exchange:
                     self._sharpen(y, w, tilt, sharp.worst)
                 return False, sharp
         done = self.judge.heard(y, w, tilt)
-        if done and (self.fine or self.judge.confirmed()):
+        if done and (self.judge.confirmed() or (self.fine and self.judge.exhausted)):
             return True, excess
         if self.judge.stale:
             self._narrow()
@@ -170,10 +174,10 @@ class _Exchange:
         else:
             self.tiles = self.views.fine
 
-    def _needed(self, excess: _Excess, y: FloatArray) -> FloatArray:
+    def _needed(self, excess: _Excess, y: FloatArray, apart: float = _APART) -> FloatArray:
         """Maxima of c that matter and stand apart from the atoms, worst first."""
         take = excess.matter > max(_WORTHY * excess.worst, 0.02 * self.tol)
-        take &= squared_distances(excess.maxima, y).min(axis=1, initial=np.inf) > _APART**2
+        take &= squared_distances(excess.maxima, y).min(axis=1, initial=np.inf) > apart**2
         order = np.argsort(-excess.matter * take)
         return excess.maxima[order[: min(int(take.sum()), max(MOST_ATOMS - len(y), 0))]]
 
@@ -193,7 +197,7 @@ class _Exchange:
 
     def _centres(self, y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centres of moments, their masses and radii: around the atoms, and where an atom was asked for in vain."""
-        centres, weights = merged(y, w, _CENTRES * self.narrowing)
+        centres, weights = self._merged(y, w)
         apart = squared_distances(y, centres)
         radii = np.full(len(centres), radius)
         np.maximum.at(radii, apart.argmin(axis=1), _REACH * np.sqrt(apart.min(axis=1)))
@@ -204,7 +208,6 @@ class _Exchange:
     def _convex(self, y: FloatArray, w: FloatArray, radius: float, tol: float) -> tuple[FloatArray, FloatArray, Tilt]:
         """The dual point of the convex problem around these atoms, and the better of both laws."""
         centres, weights, radii = self._centres(y, w, radius)
-        self.refused = self.refused[:0]
         mass = self.views.mass_at(centres)
         found = optimal_moments(self.tiles, centres, weights, mass, radii, curvature=self.views.steering, tol=tol)
         points, masses = found.law()
@@ -230,7 +233,7 @@ class _Exchange:
         """Insert atoms a few times more, with weights alone re-optimised; close ones are merged at the end."""
         for _ in range(_FILLINGS):
             excess = self._excess(self.tiles, y, w, None, max(self._rough(worst), 1e-3 * worst))
-            new = self._needed(excess, y)
+            new = self._needed(excess, y, _CENTRES)
             worst = min(worst, excess.worst)
             _log.debug("   m=%d sup=%.2e matter=%.2e, %d new", len(w), excess.log_sup, excess.worst, len(new))
             if not len(new) or excess.worst < 10 * self.tol:

@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 _ENOUGH = 0.95  # of tol: gaps under one quadrature that both should confirm
+_LEAST = 0.2  # of tol: a smaller gap that both do not confirm is the quadratures' matter
 _DAMPINGS = (1e-6, 1e-9)  # of Newton's tilts
 _PATIENCE = 8  # laws in a row that do not halve the gap
 
@@ -48,7 +49,13 @@ class Judge:
         self._last: FloatArray | None = None
         self._proved: Certificate | None = None
         self._settled = False
+        self._share = _ENOUGH
         self.stale = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether laws have long stopped getting better."""
+        return self.stale > _PATIENCE
 
     def forget(self) -> None:
         """Begin afresh: laws from a coarser quadrature are not what a sharper one is measured against."""
@@ -61,7 +68,7 @@ class Judge:
             return True
         self._last = y
         before = np.inf if self._best is None else self._best.check.gap
-        tiles, enough = self._problem.tiles, _ENOUGH * self._tol
+        tiles, enough = self._problem.tiles, self._share * self._tol
         for damping in (0.0,) if given is not None else _DAMPINGS:
             tilt = dual_tilt(tiles, y, w, damping) if given is None else given
             check = check_nodes(tiles, y, w, self._accuracy, tilt=tilt, maxima=False, enough=enough, caps=self._caps)
@@ -73,15 +80,17 @@ class Judge:
         assert self._best is not None
         gap = self._best.check.gap
         self.stale = 0 if gap < 0.5 * before else self.stale + 1
-        return gap <= enough or self.stale > _PATIENCE
+        return gap <= enough or self.exhausted
 
     def confirmed(self) -> bool:
-        """Whether the best law holds under both quadratures; its certificate is kept."""
+        """Whether the best law holds under both quadratures; its certificate is kept, and the next has to do better."""
         assert self._best is not None
-        enough = max(self._tol, 2 * self._best.check.gap)
-        self._proved = self._twice(self._best, enough)
-        _log.debug("   under both quadratures: gap=%.2e", self._proved.gap)
-        self._settled = self._proved.gap <= enough
+        proved = self._twice(self._best, self._tol)
+        _log.debug("   under both quadratures: gap=%.2e", proved.gap)
+        if self._proved is None or proved.gap < self._proved.gap:
+            self._proved = proved
+        self._settled = proved.gap <= self._tol or self._share < _LEAST
+        self._share *= 0.5
         return self._settled
 
     def certificate(self, y: FloatArray, w: FloatArray) -> Certificate:
