@@ -40,6 +40,7 @@ _MOST_COARSE = 12  # cycles that may look through the coarse quadrature only
 _FILLINGS = 3  # insertions a cycle before the convex problem is called
 _CAP = 0.2  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
+_SPARED = 0.1  # of tol: what maxima may cost together that are passed over once a law has been refused
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
 _CENTRES = 0.4  # √ε: atoms closer than this share one centre of moments
@@ -83,7 +84,7 @@ class _Exchange:
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
-        self.narrowing = 1.0
+        self.narrowing, self.strict = 1.0, False
         self.refused = np.zeros((0, source.dim))
         _log.debug(
             "nodes: %d, coarse %d, steering %d", *(t.size for t in (self.views.fine, self.tiles, self.views.steering))
@@ -159,6 +160,7 @@ class _Exchange:
         done = self.judge.heard(y, w, tilt)
         if done and (self.judge.confirmed() or (self.fine and self.judge.exhausted)):
             return True, excess
+        self.strict |= not done
         if self.judge.stale:
             self._narrow()
         if not self.fine and (done or self.judge.stale or tilt is None):
@@ -176,7 +178,11 @@ class _Exchange:
 
     def _needed(self, excess: _Excess, y: FloatArray, apart: float = _APART) -> FloatArray:
         """Maxima of c that matter and stand apart from the atoms, worst first."""
-        take = excess.matter > max(_WORTHY * excess.worst, 0.02 * self.tol)
+        least = 0.02 * self.tol
+        if self.strict:
+            ascending = np.append(np.sort(excess.matter), np.inf)
+            least = float(ascending[np.searchsorted(np.cumsum(ascending), _SPARED * self.tol)])
+        take = (excess.matter >= least) & (excess.matter > _WORTHY * excess.worst)
         take &= squared_distances(excess.maxima, y).min(axis=1, initial=np.inf) > apart**2
         order = np.argsort(-excess.matter * take)
         return excess.maxima[order[: min(int(take.sum()), max(MOST_ATOMS - len(y), 0))]]
