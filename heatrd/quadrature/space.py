@@ -139,7 +139,8 @@ def _mixture_nodes(source: GaussianMixture, spacing: float, mass: float) -> tupl
     low = (source.means - reach * sigma.max(axis=1)[:, None]).min(axis=0)
     high = (source.means + reach * sigma.max(axis=1)[:, None]).max(axis=0)
     common = np.full(dim, step[~flat].min() if (~flat).any() else spacing)
-    together = float(np.prod((high - low) / common + 2)) if not flat.any() else np.inf
+    with np.errstate(over="ignore"):  # a box that is far too large counts as infinite
+        together = float(np.prod((high - low) / common + 2)) if not flat.any() else np.inf
     energy = mass * float(values.max()) * 4 / reach**2  # ∫ of the squared overshoot beyond the cut
     if together < separate:
         points, cell = lattice(low, high, common)

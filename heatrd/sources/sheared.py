@@ -216,7 +216,7 @@ class Pinwheel(_Sheared):
 
     def nodes(self, spacing: float, mass: float) -> tuple[FloatArray, FloatArray, float, float]:
         far = self.radius + 3.5 * self.radial
-        z, w = self._rule(spacing, mass, float(np.sqrt(1 + (self.twist * far) ** 2)), (self.radial, self.tangential))
+        z, w = self._rule(spacing, mass, float(np.hypot(1, self.twist * far)), (self.radial, self.tangential))
         f = z + np.array([self.radius, 0.0])
         points = np.concatenate([self._turn(f, float(k)) for k in range(self.arms)])
         return points, np.tile(w / self.arms, self.arms), mass, mass * 4 * far**2

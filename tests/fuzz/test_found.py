@@ -403,3 +403,15 @@ def test_a_path_at_the_critical_epsilon_itself_where_the_end_jumps():
     source = heatrd.as_source("exponentially-modified-gaussian")
     law = heatrd.backward_heat(source, epsilon=source.critical_epsilon()).reconstruction
     assert heatrd.certify(source, law.points, law.weights, epsilon=1.0).gap < 1e-3
+
+
+def test_a_pinwheel_twisted_beyond_counting_is_refused():
+    with pytest.raises(InvalidInput):
+        heatrd.solve(sources.Pinwheel(twist=-5.9e277), epsilon=0.1)
+
+
+def test_kernel_densities_whose_common_lattice_overflows():
+    x = 1e140 * np.array([[0.05, 2.6], [3.3, -1.2], [0.4, 2.3], [1.0, 0.1]])
+    x = np.column_stack([x, [0.0, 1.6e140, 1.1e140, 0.3e140]])
+    source = heatrd.from_samples(x, method="kde", bandwidth=0.3)
+    assert heatrd.solve(source, epsilon=1e270).gap < 1e-6
