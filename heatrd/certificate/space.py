@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space_dual import NodalCheck, check_nodes
+from heatrd.certificate.space_dual import NodalCheck, check_nodes, objective
 from heatrd.errors import InvalidInput
 from heatrd.kernels.space import posterior_energy
 from heatrd.laws import DiscreteLaw
@@ -127,6 +127,11 @@ def certify_law(
         How far the bound of sup c may lie above sup c; 1e-10 in the plane and 1e-7 beyond when omitted.
     repair : bool
         Also search a dual s that is large only where c exceeds 1.
+
+    Raises
+    ------
+    InvalidInput
+        ε not positive, unequal dimensions, or a law so far away that F overflows.
     """
     if not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
@@ -138,5 +143,10 @@ def certify_law(
     problem = space_problem(source, epsilon)
     keep = law.weights > 0
     atoms, weights = problem.scaled(law.points[keep]), law.weights[keep]
+    if not np.isfinite(objective(problem.tiles, atoms, weights)):
+        raise InvalidInput(
+            f"the law lies further from the source than numbers go at epsilon={epsilon:g}; "
+            "move it nearer, or enlarge epsilon"
+        )
     check = check_nodes(problem.tiles, atoms, weights, accuracy, repair=repair, finer=problem.finer, maxima=False)
     return as_certificate(problem, check, atoms, weights)

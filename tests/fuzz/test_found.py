@@ -415,3 +415,9 @@ def test_kernel_densities_whose_common_lattice_overflows():
     x = np.column_stack([x, [0.0, 1.6e140, 1.1e140, 0.3e140]])
     source = heatrd.from_samples(x, method="kde", bandwidth=0.3)
     assert heatrd.solve(source, epsilon=1e270).gap < 1e-6
+
+
+def test_a_law_further_away_than_numbers_go():
+    tiny = sources.Product((sources.Uniform(0.0, 1.4e-97), sources.Laplace(0.0, 1.4e-97)))
+    with pytest.raises(InvalidInput, match="further from the source than numbers go"):
+        heatrd.certify(tiny, [[1.0, 0.0], [1.0, 1.0]], [0.5, 0.5], epsilon=1.1e-194)
