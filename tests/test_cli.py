@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -249,7 +250,7 @@ def test_sample_draws_paths(capsys, tmp_path):
 class FakeR2D2:
     """Stands for the trained model: the exact Lagrangian of N(0, 1) plus 0.01, in results of the real types."""
 
-    made: dict = {}  # noqa: RUF012
+    made: ClassVar[dict] = {}
 
     def __init__(self, **settings):
         FakeR2D2.made = settings

@@ -10,10 +10,11 @@ and jax is imported nowhere outside this package.
 
 from __future__ import annotations
 
+import importlib
+
 try:
-    import equinox as _equinox  # noqa: F401
-    import jax as _jax  # noqa: F401
-    import optax as _optax  # noqa: F401
+    for _needed in ("equinox", "jax", "optax"):
+        importlib.import_module(_needed)
 except ImportError as error:  # pragma: no cover - the extra is installed wherever the tests run
     raise ImportError(
         f"heatrd.neural needs jax, equinox and optax ({error}); install them with: pip install 'heatrd[neural]'"

@@ -165,7 +165,7 @@ class _Exchange:
             self._narrow()
         if not self.fine and (done or self.judge.stale or tilt is None):
             self.tiles = self.views.sharper(self.tiles)
-            self.judge.forget()
+            self.judge.stale = 0
         return False, excess
 
     def _sharpen(self, y: FloatArray, w: FloatArray, tilt: Tilt | None, worst: float) -> None:

@@ -57,11 +57,6 @@ class Judge:
         """Whether laws have long stopped getting better."""
         return self.stale > _PATIENCE
 
-    def forget(self) -> None:
-        """Begin afresh: laws from a coarser quadrature are not what a sharper one is measured against."""
-        self._best = self._last = None
-        self.stale = 0
-
     def heard(self, y: FloatArray, w: FloatArray, given: Tilt | None) -> bool:
         """Repair the dual, from the one given or from Newton's tilts; keep the best law; whether to stop."""
         if self._last is not None and np.array_equal(y, self._last):

@@ -1,0 +1,87 @@
+"""The exchange method in R^d: what is inserted, what is judged, what is kept when time is up."""
+
+import numpy as np
+
+import heatrd
+from heatrd.certificate.space import space_problem
+from heatrd.reconstruction.space_exchange import _Excess, _Exchange
+from heatrd.reconstruction.space_judge import Judge
+from heatrd.reconstruction.space_shape import first_shape
+from heatrd.sources import Banana, Disc, GaussianMixture, Polygon
+
+TOL, ACCURACY = 1e-8, 5e-10
+
+
+def exchange(source, share=0.2, tol=TOL, accuracy=ACCURACY):
+    problem = space_problem(source, share * float(np.linalg.eigvalsh(source.covariance)[-1]))
+    return problem, _Exchange(source, problem, tol, accuracy)
+
+
+def test_an_atom_asked_for_twice_stays():
+    problem, state = exchange(Disc())
+    y, w = first_shape(problem, state.views, ACCURACY)
+    far = np.array([[3.0 * np.abs(y).max(), 0.0]])
+    once, weights = state._insert(y, w, far, 1e-10)
+    assert not (once == far).all(axis=1).any()
+    twice, weights = state._insert(once, weights, far, 1e-10)
+    assert (twice == far).all(axis=1).any() and weights.min() > 0
+
+
+def test_small_maxima_count_together_once_a_law_was_refused():
+    _, state = exchange(Disc())
+    places = np.stack([np.arange(60.0), np.zeros(60)], axis=1)
+    excess = _Excess(places, np.full(60, 1e-2 * TOL), 0.1)
+    nowhere = np.array([[0.0, 50.0]])
+    assert len(state._needed(excess, nowhere)) == 0
+    state.strict = True
+    passed_over = 60 - len(state._needed(excess, nowhere))
+    assert passed_over * 1e-2 <= 0.1 and passed_over < 60
+
+
+def test_filling_finds_more_than_one_insertion():
+    problem, state = exchange(Banana(curvature=0.25))
+    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), False)
+    before = state._excess(state.tiles, y, w, None, 1e-7)
+    y, w = state._insert(y, w, state._needed(before, y), 1e-6)
+    once = state._excess(state.tiles, *state._polished(y, w, False), None, 1e-7)
+    y, w, reached = state._filled(y, w, before.worst)
+    filled = state._excess(state.tiles, *state._polished(y, w, False), None, 1e-7)
+    assert before.worst > once.worst > 10 * filled.worst
+    assert reached < before.worst
+
+
+def test_a_coarse_quadrature_that_misses_a_narrow_component_is_left():
+    """Where the source is far narrower than √ε the coarse quadratures do not see what the fine one sees."""
+    narrow = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [3.0, 0.5]], [np.diag([0.01, 1.0]), np.eye(2)])
+    _, state = exchange(narrow, 0.5)
+    y = np.array([[0.0, 0.0], [2.0, 0.0]])
+    w = np.array([0.5, 0.5])
+    sharp = state._excess(state.views.fine, y, w, None, ACCURACY)
+    state._sharpen(y, w, None, 10 * sharp.worst)
+    assert state.fine
+    _, state = exchange(narrow, 0.5)
+    state._sharpen(y, w, None, sharp.worst)
+    assert state.tiles is state.views.middle
+
+
+def test_a_law_judged_once_is_not_forgotten():
+    """Where the search goes on with a sharper quadrature, or time is up, the best law judged before still counts."""
+    source = Polygon()
+    problem, state = exchange(source, tol=1e-12, accuracy=2e-13)  # more than the law is good for
+    law = heatrd.solve(source, epsilon=problem.epsilon).reconstruction
+    good = problem.scaled(law.points) + 1e-4, law.weights
+    coarse = state.tiles
+    state._judged(*good, None, state._excess(coarse, *good, None, ACCURACY), late=True)
+    assert state.tiles is not coarse
+    bad = good[0] + 0.3, good[1]
+    assert state.judge.certificate(*bad).gap < 1e-7
+
+
+def test_the_bar_rises_where_both_quadratures_do_not_confirm():
+    problem, state = exchange(Polygon(), 0.2)
+    y, w = first_shape(problem, state.views, ACCURACY)
+    y, w = state._polished(y, w, False)
+    judge = Judge(problem, 1e-16, 2e-13, 2e-17)  # no gap between two quadratures is so small
+    judge.heard(y, w, None)
+    assert [judge.confirmed() for _ in range(4)] == [False, False, False, True]
+    assert judge.certificate(y, w).gap > 1e-16
