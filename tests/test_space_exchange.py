@@ -4,7 +4,7 @@ import numpy as np
 
 import heatrd
 from heatrd.certificate.space import space_problem
-from heatrd.reconstruction.space_exchange import _Excess, _Exchange
+from heatrd.reconstruction.space_exchange import _Exchange
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_shape import first_shape
 from heatrd.sources import Banana, Disc, GaussianMixture, Polygon
@@ -27,25 +27,14 @@ def test_an_atom_asked_for_twice_stays():
     assert (twice == far).all(axis=1).any() and weights.min() > 0
 
 
-def test_small_maxima_count_together_once_a_law_was_refused():
-    _, state = exchange(Disc())
-    places = np.stack([np.arange(60.0), np.zeros(60)], axis=1)
-    excess = _Excess(places, np.full(60, 1e-2 * TOL), 0.1)
-    nowhere = np.array([[0.0, 50.0]])
-    assert len(state._needed(excess, nowhere)) == 0
-    state.strict = True
-    passed_over = 60 - len(state._needed(excess, nowhere))
-    assert passed_over * 1e-2 <= 0.1 and passed_over < 60
-
-
 def test_filling_finds_more_than_one_insertion():
     problem, state = exchange(Banana(curvature=0.25))
     y, w = state._polished(*first_shape(problem, state.views, ACCURACY), False)
-    before = state._excess(state.tiles, y, w, None, 1e-7)
-    y, w = state._insert(y, w, state._needed(before, y), 1e-6)
-    once = state._excess(state.tiles, *state._polished(y, w, False), None, 1e-7)
-    y, w, reached = state._filled(y, w, before.worst)
-    filled = state._excess(state.tiles, *state._polished(y, w, False), None, 1e-7)
+    before = state._excess(state.tiles, y, w, 1e-7)
+    once = state._insert(y, w, state._needed(before, y), 1e-6)
+    once = state._excess(state.tiles, *state._polished(*once, False), 1e-7)
+    y, w, reached = state._filled(y, w, before)
+    filled = state._excess(state.tiles, *state._polished(y, w, False), 1e-7)
     assert before.worst > once.worst > 10 * filled.worst
     assert reached < before.worst
 
@@ -56,11 +45,11 @@ def test_a_coarse_quadrature_that_misses_a_narrow_component_is_left():
     _, state = exchange(narrow, 0.5)
     y = np.array([[0.0, 0.0], [2.0, 0.0]])
     w = np.array([0.5, 0.5])
-    sharp = state._excess(state.views.fine, y, w, None, ACCURACY)
-    state._sharpen(y, w, None, 10 * sharp.worst)
+    sharp = state._excess(state.views.fine, y, w, ACCURACY)
+    state._sharpen(y, w, 10 * sharp.total)
     assert state.fine
     _, state = exchange(narrow, 0.5)
-    state._sharpen(y, w, None, sharp.worst)
+    state._sharpen(y, w, sharp.total)
     assert state.tiles is state.views.middle
 
 
@@ -71,7 +60,7 @@ def test_a_law_judged_once_is_not_forgotten():
     law = heatrd.solve(source, epsilon=problem.epsilon).reconstruction
     good = problem.scaled(law.points) + 1e-4, law.weights
     coarse = state.tiles
-    state._judged(*good, None, state._excess(coarse, *good, None, ACCURACY), late=True)
+    state._law_judged(*good, state._excess(coarse, *good, ACCURACY), late=True)
     assert state.tiles is not coarse
     bad = good[0] + 0.3, good[1]
     assert state.judge.certificate(*bad).gap < 1e-7

@@ -31,6 +31,7 @@ __all__ = [
     "Supremum",
     "Tilt",
     "best_dual",
+    "capped",
     "capped_supremum",
     "check_nodes",
     "confirmed",
@@ -183,6 +184,10 @@ class Measured:
         first = [float(t.weights @ v) for t, v in zip(self.all, values)]
         return first[0], abs(first[-1] - first[0])
 
+    def loss(self) -> float:
+        """∫ μ log s under the first quadrature: F less the bound, were sup c_s = 1."""
+        return float(self.all[0].weights @ self.log_s[0])
+
     def multiply(self, patch: _Patch) -> None:
         self.log_s = [s + patch.log(t) for s, t in zip(self.log_s, self.all)]
 
@@ -264,11 +269,18 @@ def capped_supremum(
     tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float, *, tilt: Tilt | None = None
 ) -> Supremum:
     """Sup and maxima of c after the cheap part of the repair: a cap that costs ``loss``. What is left needs atoms."""
+    return capped(tiles, atoms, weights, accuracy, loss, tilt).supremum()
+
+
+def capped(
+    tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float, tilt: Tilt | None
+) -> Measured:
+    """The dual of a law, or of a tilt near it, under one quadrature, with a cap that costs ``loss``."""
     measured = Measured(tiles, None, atoms, np.log(weights / weights.sum()), accuracy)
     if tilt is not None:
         measured.tilt(tilt)
     measured.cap(loss)
-    return measured.supremum()
+    return measured
 
 
 def best_dual(

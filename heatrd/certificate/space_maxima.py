@@ -22,6 +22,7 @@ IntArray = NDArray[np.intp]
 _HIGH = 0.97  # cells and grid points below cannot climb above one
 _STEPS = 8
 _LONGEST = 0.3  # step, √ε
+_FLATTEST = 1e-8  # curvature: ridges flatter than this count as level
 _DISTINCT = 0.4  # √ε: maxima closer than this count once
 _BATCH = 2_000_000  # coefficients gathered at once
 
@@ -114,7 +115,7 @@ class _Ascent:
         for _ in range(_STEPS):
             c, gradient, hessian = self.derivatives(y, cell)
             values, vectors = np.linalg.eigh(hessian)
-            curvature = np.maximum(np.abs(values), 1e-4)
+            curvature = np.maximum(np.abs(values), _FLATTEST)
             step = np.einsum("nij,nj->ni", vectors, np.einsum("nji,nj->ni", vectors, gradient) / curvature)
             length = np.sqrt((step**2).sum(axis=1))
             promising = c + np.einsum("ni,ni->n", gradient, step) > 1  # twice the gain that the quadratic promises

@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import SpaceProblem
-from heatrd.certificate.space_dual import Tilt, capped_supremum, objective
+from heatrd.certificate.space_dual import Tilt, capped, capped_supremum, objective
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.tiles import Tiles, squared_distances
+from heatrd.reconstruction.space_completion import Missing
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_moments import optimal_moments
-from heatrd.reconstruction.space_polish import polish, tile_state
-from heatrd.reconstruction.space_shape import MOST_ATOMS, first_shape, merged
+from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
+from heatrd.reconstruction.space_shape import MOST_ATOMS, MOST_MOMENTS, first_shape, merged
 from heatrd.reconstruction.space_views import Views
 from heatrd.sources import Source
 
@@ -35,19 +36,29 @@ FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 _CYCLES = 40
-_NEWTON_CYCLES = 2  # before the convex problem of moments is called
+_FILLING_CYCLES = 2  # before a dual is asked for
+_DAMPING = 1e-6  # of the tilt that Newton's method gives
+_SETTLED = 1e1  # of tol: gaps below which atoms are polished to the end
 _MOST_COARSE = 12  # cycles that may look through the coarse quadrature only
 _FILLINGS = 3  # insertions a cycle before the convex problem is called
-_CAP = 0.2  # of tol: what the cap of the dual may cost
+_CAP = 0.1  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
-_SPARED = 0.1  # of tol: what maxima may cost together that are passed over once a law has been refused
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
 _CENTRES = 0.4  # √ε: atoms closer than this share one centre of moments
 _REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
-_NARROWER = 0.6  # factor of these lengths where the Taylor error of the moments holds up the gap
+_NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor error of the moments holds up the gap
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
-_MOST_MOMENTS = 3000
+_SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
+_COMPLETIONS = 4  # times that atoms are added to its dual
+_NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
+_LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
+
+
+def _worth(matter: FloatArray, spared: float) -> NDArray[np.bool_]:
+    """All but the smallest, which together are not above ``spared``."""
+    ascending = np.append(np.sort(matter), np.inf)
+    return np.asarray(matter >= ascending[np.searchsorted(np.cumsum(ascending), spared)])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +72,10 @@ class _Excess:
     @property
     def worst(self) -> float:
         return float(self.matter.max(initial=0.0))
+
+    @property
+    def total(self) -> float:
+        return float(self.matter.sum())
 
 
 def exchanged(
@@ -84,7 +99,8 @@ class _Exchange:
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
-        self.narrowing, self.strict = 1.0, False
+        self.narrowing = 1.0
+        self.tilt: Tilt | None = None
         self.refused = np.zeros((0, source.dim))
         _log.debug(
             "nodes: %d, coarse %d, steering %d", *(t.size for t in (self.views.fine, self.tiles, self.views.steering))
@@ -96,34 +112,53 @@ class _Exchange:
         return self.tiles is self.views.fine
 
     def run(self, y: FloatArray, w: FloatArray, deadline: float) -> Certificate:
-        """Polish, look where c exceeds 1, insert, until the repaired dual proves the tolerance."""
-        settled, worst = False, np.inf
+        """Fill the law, then find duals near it, until one repaired proves the tolerance."""
+        worst, gap, ends = np.inf, np.inf, False
         for cycle in range(_CYCLES):
-            convex = cycle >= _NEWTON_CYCLES and self._manageable(len(self._merged(y, w)[1]))
-            y, w = self._polished(y, w, settled and not convex)
-            tilt = None
-            if convex:
-                radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
-                y, w, tilt = self._convex(y, w, radius, max(0.005 * self.tol, 1e-4 * worst))
-            excess = self._excess(self.tiles, y, w, tilt, self._rough(worst))
-            _log.debug("%d m=%d sup=%.2e matter=%.2e", cycle, len(w), excess.log_sup, excess.worst)
-            late = time.thread_time() > deadline
-            if self._due(cycle, excess, settled) or late:
-                ends, excess = self._judged(y, w, tilt, excess, late)
-                if ends or late:
-                    break
-            new = self._needed(excess, y)
-            settled = len(new) <= 2 or (self.fine and excess.worst <= 100 * self.tol)
-            worst = excess.worst
-            if len(new):
-                y, w = self._insert(y, w, new, _LOOSE * worst)
-                if cycle < _NEWTON_CYCLES and worst > 10 * self.tol:
-                    y, w, worst = self._filled(y, w, worst)
+            y, w = self._polished(y, w, gap <= _SETTLED * self.tol and self._manageable(len(w)))
+            if cycle < _FILLING_CYCLES:
+                excess = self._excess(self.tiles, y, w, self._rough(worst))
+                _log.debug("%d m=%d sup=%.2e matter=%.2e", cycle, len(w), excess.log_sup, excess.worst)
+                late = time.thread_time() > deadline
+                if self._good(excess) or late:
+                    excess, ends = self._law_judged(y, w, excess, late)
+                if not (ends or late):
+                    y, w, worst = self._filled(y, w, excess)
+            else:
+                y, w, gap = self._dualised(y, w, cycle, min(worst, gap))
+                late = time.thread_time() > deadline
+                if self._close(cycle, gap) or late:
+                    y, w, ends = self._dual_judged(y, w, late)
+            if ends or late:
+                break
         return self.judge.certificate(y, w)
+
+    def _dualised(self, y: FloatArray, w: FloatArray, cycle: int, worst: float) -> tuple[FloatArray, FloatArray, float]:
+        """A dual point near the law, the law with what that asks for, and the gap between both as far as is seen.
+
+        A dual found before stays as long as the gap to it closes. The next comes from the convex problem of moments, or
+        from Newton's method where that is too large.
+        """
+        if self.tilt is not None and (gap := self._gap(self.tiles, y, w)) <= self.tol:
+            return y, w, gap
+        if self._manageable(len(self._merged(y, w)[1])):
+            radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
+            y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
+        else:
+            self.tilt = dual_tilt(self.tiles, y, w, _DAMPING)
+        y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
+        _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
+        if gap > max(0.5 * worst, self.tol):
+            self._narrow()
+        return y, w, gap
+
+    def _close(self, cycle: int, gap: float) -> bool:
+        """Whether law and dual are worth judging."""
+        return gap <= self.tol or (self.fine and gap <= 30 * self.tol) or cycle > _MOST_COARSE
 
     def _manageable(self, centres: int) -> bool:
         """Whether the convex problem of moments around so many centres is small enough."""
-        return (1 + self.dim) * (2 + self.dim) // 2 * centres <= _MOST_MOMENTS
+        return (1 + self.dim) * (2 + self.dim) // 2 * centres <= MOST_MOMENTS.get(self.dim, MOST_MOMENTS[3])
 
     def _merged(self, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
         """One centre of moments for atoms that stand close."""
@@ -135,57 +170,76 @@ class _Exchange:
             return self.accuracy
         return max(self.accuracy, min(1e-4 * worst, 1e-6 if self.dim == 2 else 1e-3))
 
-    def _excess(self, tiles: Tiles, y: FloatArray, w: FloatArray, tilt: Tilt | None, accuracy: float) -> _Excess:
+    def _gap(self, tiles: Tiles, y: FloatArray, w: FloatArray) -> float:
+        """F of the law less what the dual, capped, proves where its c is at most 1."""
+        return capped(tiles, y, w, 1.0, _CAP * self.tol, self.tilt).loss()
+
+    def _excess(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> _Excess:
         """Where c exceeds 1 after the cheap part of the repair."""
-        found = capped_supremum(tiles, y, w, accuracy, _CAP * self.tol, tilt=tilt)
+        found = capped_supremum(tiles, y, w, accuracy, _CAP * self.tol, tilt=self.tilt)
         return _Excess(found.maxima, np.log1p(found.excess) * self.views.mass_around(found.maxima), found.log)
 
-    def _due(self, cycle: int, excess: _Excess, settled: bool) -> bool:
-        """Whether the law is worth judging."""
-        if self.fine:
-            return excess.worst <= 30 * self.tol or settled
-        return (excess.worst < self.tol and excess.log_sup < 1.0) or cycle > _MOST_COARSE
+    def _good(self, excess: _Excess) -> bool:
+        """Whether the law is worth judging, with no dual but its own."""
+        return excess.worst <= 30 * self.tol if self.fine else excess.worst < self.tol and excess.log_sup < 1.0
 
-    def _judged(
-        self, y: FloatArray, w: FloatArray, tilt: Tilt | None, excess: _Excess, late: bool
-    ) -> tuple[bool, _Excess]:
-        """Whether the law is good enough, and its excess, looked at sharply before."""
+    def _law_judged(self, y: FloatArray, w: FloatArray, excess: _Excess, late: bool) -> tuple[_Excess, bool]:
+        """The excess of a law looked at sharply, and whether the law is good enough."""
         if not self.fine:
-            sharp = self._excess(self.views.fine, y, w, tilt, self.accuracy)
+            sharp = self._excess(self.views.fine, y, w, self.accuracy)
             _log.debug("   sharp: sup=%.2e matter=%.2e", sharp.log_sup, sharp.worst)
+            if sharp.worst > max(self.tol, 3 * excess.worst):
+                self._sharpen(y, w, sharp.total)
             if sharp.worst > self.tol and not late:
-                if sharp.worst > 3 * excess.worst:
-                    self._sharpen(y, w, tilt, sharp.worst)
-                return False, sharp
-        done = self.judge.heard(y, w, tilt)
+                return sharp, False
+        return excess, self._heard(y, w)
+
+    def _dual_judged(self, y: FloatArray, w: FloatArray, late: bool) -> tuple[FloatArray, FloatArray, bool]:
+        """Whether law and dual, completed under the sharp quadrature, are good enough; the law completed."""
+        ends = False
+        if self.fine:
+            ends = self._heard(y, w)
+        else:
+            before = self.tilt
+            y, w, gap = self._completed(self.views.fine, y, w, self.accuracy)
+            if gap <= self.tol or late:
+                ends = self._heard(y, w)
+            else:
+                self.tilt = before
+                self._sharpen(y, w, self._excess(self.views.fine, y, w, self.accuracy).total)
+        self.tilt = None
+        return y, w, ends
+
+    def _heard(self, y: FloatArray, w: FloatArray) -> bool:
+        """Whether the judge is content, or nothing more is to be hoped for."""
+        done = self.judge.heard(y, w, self.tilt)
         if done and (self.judge.confirmed() or (self.fine and self.judge.exhausted)):
-            return True, excess
-        self.strict |= not done
+            return True
         if self.judge.stale:
             self._narrow()
-        if not self.fine and (done or self.judge.stale or tilt is None):
+        if not self.fine and (done or self.judge.stale or self.tilt is None):
             self.tiles = self.views.sharper(self.tiles)
             self.judge.stale = 0
-        return False, excess
+        return False
 
-    def _sharpen(self, y: FloatArray, w: FloatArray, tilt: Tilt | None, worst: float) -> None:
+    def _sharpen(self, y: FloatArray, w: FloatArray, total: float) -> None:
         """Look through the next quadrature that sees the excess."""
         middle = self.views.middle
-        if self.tiles is self.views.coarse and 2 * self._excess(middle, y, w, tilt, self.accuracy).worst > worst:
+        if self.tiles is self.views.coarse and 2 * self._excess(middle, y, w, self.accuracy).total > total:
             self.tiles = middle
         else:
             self.tiles = self.views.fine
 
     def _needed(self, excess: _Excess, y: FloatArray, apart: float = _APART) -> FloatArray:
         """Maxima of c that matter and stand apart from the atoms, worst first."""
-        least = 0.02 * self.tol
-        if self.strict:
-            ascending = np.append(np.sort(excess.matter), np.inf)
-            least = float(ascending[np.searchsorted(np.cumsum(ascending), _SPARED * self.tol)])
-        take = (excess.matter >= least) & (excess.matter > _WORTHY * excess.worst)
+        take = (excess.matter >= 0.02 * self.tol) & (excess.matter > _WORTHY * excess.worst)
         take &= squared_distances(excess.maxima, y).min(axis=1, initial=np.inf) > apart**2
         order = np.argsort(-excess.matter * take)
-        return excess.maxima[order[: min(int(take.sum()), max(MOST_ATOMS - len(y), 0))]]
+        return excess.maxima[order[: min(int(take.sum()), self._room(y))]]
+
+    def _room(self, y: FloatArray) -> int:
+        """How many atoms more there may be."""
+        return max(MOST_ATOMS.get(self.dim, MOST_ATOMS[3]) - len(y), 0)
 
     def _polished(self, y: FloatArray, w: FloatArray, settled: bool) -> tuple[FloatArray, FloatArray]:
         result = polish(
@@ -198,8 +252,10 @@ class _Exchange:
         )
         return merged(result.points, result.weights, 0.02)
 
-    def _narrow(self) -> None:
-        self.narrowing = max(_NARROWER * self.narrowing, 0.1)
+    def _narrow(self, error: float = 0.0) -> None:
+        """Take lengths shorter, far enough that an error of third order in them comes below the tolerance."""
+        factor = (0.5 * self.tol / error) ** (1 / 3) if error > 0 else 1.0
+        self.narrowing = max(min(max(factor, _NARROWEST), _NARROWER) * self.narrowing, 0.1)
 
     def _centres(self, y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centres of moments, their masses and radii: around the atoms, and where an atom was asked for in vain."""
@@ -230,28 +286,66 @@ class _Exchange:
             len(masses),
         )
         if min(given, other) > _TAYLOR * self.tol:
-            self._narrow()
+            self._narrow(min(given, other))
         if given > max(0.1 * self.tol, 2 * other) and self._manageable(len(masses)):
             y, w = points, masses / masses.sum()
         return y, w, tilt
 
-    def _filled(self, y: FloatArray, w: FloatArray, worst: float) -> tuple[FloatArray, FloatArray, float]:
-        """Insert atoms a few times more, with weights alone re-optimised; close ones are merged at the end."""
-        for _ in range(_FILLINGS):
-            excess = self._excess(self.tiles, y, w, None, max(self._rough(worst), 1e-3 * worst))
-            new = self._needed(excess, y, _CENTRES)
-            worst = min(worst, excess.worst)
-            _log.debug("   m=%d sup=%.2e matter=%.2e, %d new", len(w), excess.log_sup, excess.worst, len(new))
-            if not len(new) or excess.worst < 10 * self.tol:
+    def _completed(
+        self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float
+    ) -> tuple[FloatArray, FloatArray, float]:
+        """Atoms in the dual, and in the law, where c exceeds 1 a little; the gap between both as far as is seen."""
+        assert self.tilt is not None
+        given, left = len(self.tilt.points), 0.0
+        for _ in range(_COMPLETIONS):
+            measured = capped(tiles, y, w, accuracy, _CAP * self.tol, self.tilt)
+            found = measured.supremum()
+            some = (found.excess < _LITTLE) & (found.excess > _NEGLIGIBLE * self.tol)
+            missing = Missing(tiles, measured.log_z[0] + measured.log_s[0], found.maxima[some], found.excess[some])
+            matter = float((np.log1p(found.excess) * self.views.mass_around(found.maxima)).sum())
+            left = float(missing.needs.sum())
+            _log.debug(
+                "   sup=%.2e matter=%.2e, %d of %d maxima need %.2e", found.log, matter, some.sum(), len(some), left
+            )
+            if matter < _NEGLIGIBLE * self.tol:
                 break
-            y, w = self._insert(y, w, new, 10 * _LOOSE * excess.worst)
-        return *merged(y, w, _CENTRES), worst
+            left = 0.0
+            self.tilt = missing.added(self.tilt)
+        added, eta = merged(self.tilt.points[given:], np.exp(self.tilt.log_weights[given:]), _APART)
+        apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2
+        take = _worth(eta, 0.2 * _NEGLIGIBLE * self.tol) & apart
+        heaviest = np.argsort(-eta * take)[: min(int(take.sum()), self._room(y))]
+        new, eta = added[heaviest], eta[heaviest]
+        if len(new):
+            law = self._insert(y, w, new, 0.0, eta)
+            if objective(self.tiles, *law) < objective(self.tiles, y, w):
+                y, w = law
+        return y, w, self._gap(tiles, y, w) + left
 
-    def _insert(self, y: FloatArray, w: FloatArray, new: FloatArray, tol: float) -> tuple[FloatArray, FloatArray]:
+    def _filled(self, y: FloatArray, w: FloatArray, excess: _Excess) -> tuple[FloatArray, FloatArray, float]:
+        """Insert atoms a few times, with weights alone re-optimised; close ones are merged at the end."""
+        new, worst, close = self._needed(excess, y), excess.worst, False
+        for times in range(1 + _FILLINGS):
+            if not len(new):
+                break
+            y, w = self._insert(y, w, new, (1 if times == 0 else 10) * _LOOSE * worst)
+            if times == _FILLINGS or worst <= 10 * self.tol:
+                break
+            close = True
+            excess = self._excess(self.tiles, y, w, max(self._rough(worst), 1e-3 * worst))
+            new, worst = self._needed(excess, y, _CENTRES), min(worst, excess.worst)
+            _log.debug("   m=%d sup=%.2e matter=%.2e, %d new", len(w), excess.log_sup, excess.worst, len(new))
+            if excess.worst < 10 * self.tol:
+                break
+        return *(merged(y, w, _CENTRES) if close else (y, w)), worst
+
+    def _insert(
+        self, y: FloatArray, w: FloatArray, new: FloatArray, tol: float, start: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
         """Add atoms, re-optimise all weights, drop what got none, but no new one that was asked for before."""
         points = np.concatenate([y, new])
         mass = self.views.mass_at(points)
-        weights = np.concatenate([w, 0.05 * mass[len(w) :]])
+        weights = np.concatenate([w, 0.05 * mass[len(w) :] if start is None else start])
         assemble = partial(tile_hessian, self.tiles, points)
         found = optimal_weights(assemble, weights, mass, tol=max(0.02 * self.tol, tol))
         keep = found.active.copy()

@@ -21,7 +21,7 @@ from scipy.linalg import blas, cho_factor, cho_solve
 from heatrd.kernels.space import posterior_features, posterior_moments, scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
 
-__all__ = ["Weights", "optimal_weights", "posterior_gram", "tile_hessian"]
+__all__ = ["Weights", "optimal_additions", "optimal_weights", "posterior_gram", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
 
@@ -96,17 +96,56 @@ def optimal_weights(
         Stop at τ ≤ tol with excess max m_j (c_j − 1) ≤ 10 tol.
     """
     m = np.maximum(mass, 1e-25)
-    w = np.maximum(start / start.sum(), 1e-6 * m)
+    start = np.maximum(start / start.sum(), 1e-6 * m)
+    w, s, tau, done = _followed(assemble, start, m, m, 0.1 * np.minimum(m / start, 10.0), tol, iterations)
+    return Weights(w / w.sum(), s, w / m > s, tau, done)
+
+
+def optimal_additions(assemble: Assembly, matter: FloatArray, excess: FloatArray, *, tol: float = 1e-3) -> FloatArray:
+    """Minimise Φ over weights η ≥ 0 that are added to a given Z, which keeps its weight.
+
+    Parameters
+    ----------
+    assemble : callable
+        η ↦ (c at the points, √η H √η), as for `optimal_weights`.
+    matter : (m,) array
+        The order of the weights, positive: start and, times the excess, central path.
+    excess : (m,) array
+        c − 1 at the points with nothing added, positive.
+    tol : float
+        Stop where all that is left of the excess, and of the weight of points that need none, is this share.
+
+    Returns
+    -------
+    (m,) array
+        η.
+    """
+    return _followed(assemble, matter, matter * excess, 1 / excess, excess, tol, 40)[0]
+
+
+def _followed(
+    assemble: Assembly,
+    w: FloatArray,
+    m: FloatArray,
+    matters: FloatArray,
+    room: FloatArray,
+    tol: float,
+    iterations: int,
+) -> tuple[FloatArray, FloatArray, float, int]:
+    """Weights, slacks and τ along the central path w∘s = τ m, until τ ≤ tol and ``matters`` (c − 1) ≤ 10 tol.
+
+    Slacks start at ``room`` at least.
+    """
     s = np.zeros(0)
     tau, done = np.inf, 0
     while done < iterations:
         done += 1
         c, h = assemble(w)
         if not s.size:
-            s = np.maximum(1.0 - c, 0.1 * np.minimum(m / w, 10.0))
+            s = np.maximum(1.0 - c, room)
         residual = s - (1.0 - c)
         tau = float(np.mean(w * s / m))
-        if tau <= tol and float(np.max(m * (c - 1.0))) <= 10 * tol:
+        if tau <= tol and float(np.max(matters * (c - 1.0))) <= 10 * tol:
             break
         root = np.sqrt(w)
         h[np.diag_indices(len(w))] += s + 1e-14
@@ -121,7 +160,7 @@ def optimal_weights(
         dw, ds = _direction(factor, root, w, s, residual, sigma * tau * m - dw * ds)
         w = np.maximum(w + 0.99 * _longest(w, dw) * dw, 1e-300)
         s = np.maximum(s + 0.99 * _longest(s, ds) * ds, 1e-300)
-    return Weights(w / w.sum(), s, w / m > s, tau, done)
+    return w, s, tau, done
 
 
 def _direction(

@@ -37,7 +37,7 @@ __all__ = ["Moments", "optimal_moments"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-_DROP_ROUGH = 16.0  # in the Hessian, which only steers the steps, below 1e-7
+_DROP_ROUGH = 22.0  # in the Hessian, which only steers the steps, below 3e-10
 _SHORTEST = 1e-8  # steps cut shorter than this mean that rounding has taken over
 _RIDGE = 1e-13  # of the diagonal: blocks that all but coincide
 _STEP = 0.9  # of the way to the boundary

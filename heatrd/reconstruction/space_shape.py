@@ -16,13 +16,14 @@ from heatrd.quadrature.tiles import Tiles, make_tiles
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_views import Views
 
-__all__ = ["MEMORY", "MOST_ATOMS", "first_shape", "merged", "predicted_bytes"]
+__all__ = ["MEMORY", "MOST_ATOMS", "MOST_MOMENTS", "first_shape", "merged", "predicted_bytes"]
 
 FloatArray = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 MEMORY = 4 * 2**30  # bytes
-MOST_ATOMS = 1500
+MOST_ATOMS = {2: 2500, 3: 1500}
+MOST_MOMENTS = {2: 6000, 3: 3000}  # unknowns of the convex problem of moments
 _MOST_CANDIDATES = 6000
 _LATTICE = 1.2  # spacing, of √ε
 _CLUSTER = 1.3  # radius of clusters, of the spacing
@@ -86,11 +87,12 @@ def predicted_bytes(problem: SpaceProblem, coarse: Tiles, candidates: int, accur
     """
     dim, tiles = problem.tiles.dim, problem.tiles
     nodes = tiles.size + coarse.size + (0 if problem.finer is None else problem.finer.size)
-    atoms = (1 + dim) * min(candidates, MOST_ATOMS)
+    unknowns = (1 + dim) * min(candidates, MOST_ATOMS.get(dim, MOST_ATOMS[3]))
+    moments = min((1 + dim) * (2 + dim) // 2 * candidates, MOST_MOMENTS.get(dim, MOST_MOMENTS[3]))
     n, _, _ = degrees(accuracy, dim)
     occupied = np.unique(np.floor(tiles.points / 2.0).astype(np.int64), axis=0)
     values = 3**dim * len(occupied) * n**dim if len(occupied) < 64 else 2 * len(occupied) * n**dim
-    return 8 * (12 * (dim + 2) * nodes + 3 * candidates**2 + 4 * atoms**2 + 3 * values)
+    return 8 * (12 * (dim + 2) * nodes + 3 * candidates**2 + 4 * max(unknowns, moments) ** 2 + 3 * values)
 
 
 def _near_lattice(tiles: Tiles, spacing: float) -> FloatArray:
@@ -121,4 +123,4 @@ def _clusters(y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, 
 def merged(y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
     """Replace pairs closer than ``radius`` by their centres of mass."""
     keep = w > 1e-15
-    return _clusters(y[keep], w[keep], radius)
+    return _clusters(y[keep], w[keep], radius) if keep.any() else (y[keep], w[keep])
