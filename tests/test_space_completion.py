@@ -1,0 +1,104 @@
+"""Atoms added to a dual point, and the maxima of c that ask for them."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+from heatrd.certificate.space import space_problem
+from heatrd.certificate.space_dual import Tilt, capped, objective
+from heatrd.certificate.space_maxima import local_maxima
+from heatrd.certificate.supremum import scan, upper_bound
+from heatrd.quadrature.tiles import Field, make_tiles
+from heatrd.reconstruction import space
+from heatrd.reconstruction.space_completion import Missing
+from heatrd.reconstruction.space_interior import optimal_additions
+from heatrd.sources import Banana, GaussianMixture, Polygon
+
+
+def as_tilt(atoms, weights):
+    moments = np.zeros((len(weights), 6))
+    moments[:, 0] = 1
+    return Tilt(atoms, np.log(weights), moments)
+
+
+def test_one_addition_solves_its_equation():
+    """∫ μ r/(1 + η r) = 1, by bisection."""
+    rng = np.random.default_rng(1)
+    ratio, mu = rng.lognormal(0.5, 1.0, 200), rng.dirichlet(np.ones(200))
+    excess = np.array([mu @ ratio - 1])
+
+    def assemble(eta):
+        z = 1 + ratio * eta[0]
+        return np.array([mu @ (ratio / z)]), np.array([[eta[0] * mu @ (ratio / z) ** 2]])
+
+    first_order = excess / (mu @ ratio**2)  # of `Missing.needs`: a lower bound, c is convex in η
+    found = optimal_additions(assemble, first_order, excess, tol=1e-9)
+    root = brentq(lambda eta: mu @ (ratio / (1 + ratio * eta)) - 1, 0, 100, xtol=1e-14)
+    assert root > first_order[0]
+    assert found[0] == pytest.approx(root, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("source", "epsilon"),
+    [(Polygon(), 0.15), (GaussianMixture([0.5, 0.5], [[0, 0], [2, 1]], [0.5 * np.eye(2), 0.1 * np.eye(2)]), 0.4)],
+)
+def test_a_dual_gets_back_the_atom_it_lacks(source, epsilon):
+    """A law without its lightest atom: c above 1 where that stood; completed, hardly any of that is left."""
+    best, _ = space.reconstruct(source, epsilon)
+    problem = space_problem(source, epsilon)
+    tiles, heavy = problem.tiles, best.law.weights > best.law.weights.min()
+    atoms, weights = problem.scaled(best.law.points[heavy]), best.law.weights[heavy]
+    tilt = as_tilt(atoms, weights)
+    law = atoms, weights / weights.sum()
+    measured = capped(tiles, *law, 1e-9, 1e-10, tilt)
+    found = measured.supremum()
+    assert found.log > 1e-4
+    log_z = measured.log_z[0] + measured.log_s[0]
+    missing = Missing(tiles, log_z, found.maxima, found.excess)
+    more = missing.added(tilt)
+    after = capped(tiles, *law, 1e-9, 1e-10, more)
+    assert after.supremum().log < 0.1 * found.log
+    added = np.exp(more.log_weights[len(weights) :])
+    lost = after.loss() - measured.loss()  # Φ falls, and log(1 + x) <= x
+    assert added.sum() * (1 - 1e-4) <= lost <= added.sum() * (1 + found.excess.max())
+    # the bound is one: below F of the best law
+    bound = objective(tiles, *law) - after.loss() - after.supremum().log
+    assert bound <= best.lagrangian
+
+
+def test_points_whose_excess_the_nodes_near_do_not_show_are_left_alone():
+    tiles = make_tiles(np.zeros((1, 2)), np.ones(1))
+    tilt = as_tilt(np.zeros((1, 2)), np.ones(1))
+    missing = Missing(tiles, np.zeros(1), np.array([[30.0, 0.0]]), np.array([0.5]))
+    assert missing.added(tilt) is tilt
+    assert missing.needs.size == 0
+
+
+def test_maxima_on_a_ridge_hardly_less_than_level_are_found():
+    """Along an arc c rises by 1e-8 only; across it falls steeply. No grid point is near the top."""
+    radius, angle = 25.0, np.linspace(-0.6, 0.6, 121)
+    arc = radius * np.stack([np.sin(angle), np.cos(angle) - 1], axis=1)
+    height = 1 + 2e-8 * np.exp(-0.5 * ((angle - 0.137) * radius / 1.5) ** 2)
+    field = Field(make_tiles(arc, np.full(121, 1 / 121)), np.log(height))
+    top = upper_bound(scan(field, 1e-11), 1e-11)
+    level = make_tiles(arc, np.full(121, 1 / 121))
+    field = Field(level, np.log(height / top * (1 + 1.5e-8)))
+    result = scan(field, 1e-11)
+    y, excess = local_maxima(result, upper_bound(result, 1e-11))
+    assert excess.max() == pytest.approx(1.5e-8, rel=1e-2)
+    assert np.hypot(*(y[excess.argmax()] - radius * np.array([np.sin(0.137), np.cos(0.137) - 1]))) < 0.2
+
+
+def test_few_rounds_settle_a_flat_banana(monkeypatch):
+    """What the convex problem misses in the tails costs no further round of it."""
+    calls = []
+    original = space.exchanged.__globals__["optimal_moments"]
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setitem(space.exchanged.__globals__, "optimal_moments", counted)
+    found, _ = space.reconstruct(Banana(), 0.2 * float(np.linalg.eigvalsh(Banana().covariance)[-1]))
+    assert found.gap <= 1e-8
+    assert len(calls) <= 2
