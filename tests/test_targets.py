@@ -1,14 +1,17 @@
 """Distortion and rate targets: hit, certified, whatever the way there."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import heatrd
 from heatrd.curve.guesses import guesses
+from heatrd.reconstruction.dispatch import certify_law
 from heatrd.reconstruction.line import LineProblem
-from heatrd.reconstruction.target import Counted, Guess, find
+from heatrd.reconstruction.target import Counted, Guess, _Aim, find, lower_between
+from heatrd.sources import Pinwheel
 
 
 @pytest.mark.parametrize("name", ["laplace", "exponential", "student-t", "gaussian-mixture", "uniform"])
@@ -94,3 +97,31 @@ def test_targets_in_space(source):
         found = heatrd.solve(source, distortion=share * source.total_variance, tol=1e-4)
         assert found.distortion == pytest.approx(share * source.total_variance, rel=1e-9)
         assert found.gap <= 1e-4
+
+
+def test_lower_bound_between_two_slopes_is_one():
+    """From exact values of a Gaussian's L = log(σ²/ε)/2 + 1/2: below them everywhere, and near them between two."""
+    variance, proved = 2.0, []
+    for epsilon in (0.3, 0.31, 0.5):
+        exact = 0.5 * np.log(variance / epsilon) + 0.5
+        proved.append(SimpleNamespace(epsilon=epsilon, lagrangian_lower=exact))
+    for epsilon in np.geomspace(0.05, 1.9, 40):
+        exact = 0.5 * np.log(variance / epsilon) + 0.5
+        for some in (proved, proved[:1], proved[::2], proved[::-1]):
+            assert lower_between(epsilon, some, variance) <= exact + 1e-14
+    exact = 0.5 * np.log(variance / 0.305) + 0.5
+    assert exact - lower_between(0.305, proved, variance) < 2e-4
+    assert exact - lower_between(0.305, proved[:1], variance) > 1e-2
+
+
+def test_the_last_digits_of_a_distortion_in_the_plane_cost_certificates_only():
+    """A law kept while ε moves a little: by itself it proves little there, with the duals around nearly all."""
+    source = Pinwheel()
+    epsilon = 0.2 * float(np.linalg.eigvalsh(source.covariance)[-1])
+    aim = _Aim(Counted(source, None, 1e-8), "distortion", 0.1)
+    low, high = aim.at(math.log(epsilon)), aim.at(math.log(epsilon) + 1e-4)
+    alone = certify_law(source, low.draft.law, epsilon * math.exp(5e-5))
+    moved = aim._certified(low.draft.law, math.log(epsilon) + 5e-5, "atomic", [low, high])
+    assert moved.draft.gap < 3e-8 < alone.gap
+    there = heatrd.solve(source, epsilon=epsilon * math.exp(5e-5))
+    assert moved.draft.prove().lagrangian_lower <= there.certificate.lagrangian

@@ -6,8 +6,8 @@ minimum over η ≥ 0 of
     Φ(η) = −∫ μ log(Z̃ + Σ_j η_j k(x − v_j)) + Σ_j η_j
 
 has c(v_j) ≤ 1 at its points and a smaller c everywhere; the bound loses ∫ μ log(1 + Σ_j η_j k/Z̃), which lies between
-Σ_j η_j and Σ_j η_j (1 + e_j). This is a problem of as many unknowns as there are maxima: the convex problem that Z̃ comes
-from need not be solved again.
+Σ_j η_j and Σ_j η_j (1 + e_j). This is a problem of as many unknowns as there are maxima: the convex problem that Z̃
+comes from need not be solved again.
 """
 
 from __future__ import annotations

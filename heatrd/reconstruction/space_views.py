@@ -45,9 +45,9 @@ class Views:
             self.steering = thinned(self._coarser(source, problem, spacing), light * tol, apart)
             if source.dim > 2:
                 self.steering = make_tiles(self.steering.points, self.steering.weights, _TILE)
-        half = make_tiles(0.5 * self.fine.points, self.fine.weights)
+        half = make_tiles(0.5 * self.coarse.points, self.coarse.weights)
         self._wide = Field(half, np.log(half.weights))
-        double = make_tiles(2.0 * self.fine.points, self.fine.weights)
+        double = make_tiles(2.0 * self.coarse.points, self.coarse.weights)
         self._narrow = Field(double, np.log(double.weights))
 
     def _coarser(self, source: Source, problem: SpaceProblem, spacing: float) -> Tiles:

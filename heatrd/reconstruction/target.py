@@ -3,7 +3,7 @@
 D(ε) increases and R(ε) decreases, both continuous wherever the source has a density: a bracketed secant on log ε, each
 trial started from the last, of which only the one that hits the target is proved. D is not stationary at the optimum,
 so that it is known no better than the law; where solves no longer bring it nearer, laws on either side are mixed, and
-a last small step in ε keeps the law.
+a last small step in ε keeps the law. Off the line the duals of the laws around prove what such a law is worth.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import entr
@@ -24,7 +25,7 @@ from heatrd.reconstruction.draft import Draft
 from heatrd.reconstruction.line import LineProblem
 from heatrd.sources import Source
 
-__all__ = ["Counted", "Guess", "find"]
+__all__ = ["Counted", "Guess", "find", "lower_between"]
 
 _TARGET = 5e-10  # relative accuracy of a distortion or rate target
 _TRIALS = 40
@@ -161,7 +162,10 @@ class _Aim:
 
     def nearby(self, trial: _Trial, low: _Trial | None, high: _Trial | None, stalled: bool) -> bool:
         """Try what costs certificates only: to keep the law, or to mix two; say whether the target is hit."""
-        if abs(trial.f) <= _KEPT * self.tol and self._reached(self._moved(trial), [trial]):
+        around = [each for each in (trial, low, high) if each is not None]
+        between = low is not None and high is not None and not self.line
+        near = _MIXED * math.sqrt(self.tol) if between else _KEPT * self.tol
+        if abs(trial.f) <= near and self._reached(self._moved(trial, around), [trial]):
             return True
         if low is None or high is None:
             return False
@@ -186,14 +190,15 @@ class _Aim:
                 return True
         return False
 
-    def _moved(self, trial: _Trial) -> Iterator[_Trial]:
+    def _moved(self, trial: _Trial, around: list[_Trial]) -> Iterator[_Trial]:
         """The law of a trial at ever other ε, by secants."""
-        before, now = trial, self._certified(trial.draft.law, trial.t - trial.f, trial.draft.regime)
+        law, regime = trial.draft.law, trial.draft.regime
+        before, now = trial, self._certified(law, trial.t - trial.f, regime, around)
         for _ in range(3):
             yield now
             if now.g == before.g:
                 return
-            before, now = now, self._certified(trial.draft.law, _secant(before, now), trial.draft.regime)
+            before, now = now, self._certified(law, _secant(before, now), regime, around)
 
     def _mixtures(self, low: _Trial, high: _Trial) -> Iterator[_Trial]:
         """Go from one law and slope to the other: F is convex in ν, so mixtures of near-optimal laws are
@@ -205,17 +210,20 @@ class _Aim:
             law = DiscreteLaw(
                 np.concatenate([a.points, b.points]), np.concatenate([(1 - share) * a.weights, share * b.weights])
             )
-            trial = self._certified(law, low.t + share * (high.t - low.t), low.draft.regime)
+            trial = self._certified(law, low.t + share * (high.t - low.t), low.draft.regime, [low, high])
             yield trial
             left, right = ((share, trial.f), right) if trial.f < 0 else (left, (share, trial.f))
             share = left[0] - left[1] * (right[0] - left[0]) / (right[1] - left[1])
             share = min(max(share, 0.0), 1.0)
 
-    def _certified(self, law: DiscreteLaw, t: float, regime: str) -> _Trial:
+    def _certified(self, law: DiscreteLaw, t: float, regime: str, around: list[_Trial]) -> _Trial:
         solver, epsilon = self.solve_at.solver, math.exp(t)
         if isinstance(solver, LineProblem):
             return self._trial(t, Draft.of(solver.certify(law, epsilon), regime))
-        return self._trial(t, Draft.of(certify_law(self.solve_at.source, law, epsilon, tol=self.tol), regime))
+        found = certify_law(self.solve_at.source, law, epsilon, tol=self.tol)
+        proved = [each.draft.prove() for each in around]
+        lower = max(found.lagrangian_lower, lower_between(found.epsilon, proved, self.solve_at.source.total_variance))
+        return self._trial(t, Draft.of(replace(found, lagrangian_lower=min(lower, found.lagrangian)), regime))
 
     def _trial(self, t: float, draft: Draft) -> _Trial:
         f = draft.residual(self.name, self.value)
@@ -233,6 +241,20 @@ class _Aim:
     def _better(self, trial: _Trial) -> None:
         if self.nearest is None or abs(trial.f) < abs(self.nearest.f):
             self.nearest = trial
+
+
+def lower_between(epsilon: float, proved: list[Certificate], variance: float) -> float:
+    """A lower bound of L(ε) from those at other ε: in β = 1/2ε, L = min over D of R(D) + βD is concave and rises at
+    most like βσ².
+    """
+    known = sorted((0.5 / each.epsilon, each.lagrangian_lower) for each in proved)
+    beta = 0.5 / epsilon
+    lower = max(bound - variance * max(at - beta, 0.0) for at, bound in known)
+    for (left, low), (right, high) in pairwise(known):
+        if left <= beta <= right and left < right:
+            share = (beta - left) / (right - left)
+            lower = max(lower, (1 - share) * low + share * high)
+    return lower
 
 
 def _secant(a: _Trial, b: _Trial) -> float:
