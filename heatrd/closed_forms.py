@@ -40,6 +40,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float64]
 _MOST_DIMENSIONS = 1_000_000
+_LARGE = 1e8  # concentrations beyond which scipy's Bessel functions end
 _LEAST_LEVEL = 1e-290  # of the distortion over radius²: below, the concentration overflows
 
 
@@ -180,11 +181,22 @@ def _one_minus_bessel_ratio(n: int, kappa: float) -> float:
     if kappa > 1e4 * n * n:
         return 0.5 * m / kappa * (1.0 - 0.25 * (n - 3.0) / kappa * (1.0 + 1.0 / kappa))
     nu = 0.5 * n - 1.0
+    if kappa > _LARGE:
+        rest = nu + 0.5 + (nu + 0.5) * (nu + 1.5) / (math.hypot(kappa, nu) + kappa)
+        return rest / (rest + kappa)  # Segura (2011): right to second order in 1/κ
     below = special.ive(nu, kappa)
     if below > 1e-280:
         return float(1.0 - special.ive(nu + 1.0, kappa) / below)
-    quarter = 0.25 * kappa * kappa
-    return float(1.0 - kappa / n * special.hyp0f1(nu + 2.0, quarter) / special.hyp0f1(nu + 1.0, quarter))
+    return 1.0 - _bessel_ratio(nu, kappa)
+
+
+def _bessel_ratio(nu: float, kappa: float) -> float:
+    """I_{ν+1}(κ)/I_ν(κ) where κ ≪ ν², by its recurrence downwards (each step damps the error by the ratio squared)."""
+    steps = 60 + math.ceil(20 * kappa / (nu + 1))
+    ratio = kappa / (2 * (nu + steps + 1))
+    for k in range(steps, 0, -1):
+        ratio = 1.0 / (2.0 * (nu + k) / kappa + ratio)
+    return ratio
 
 
 def _log_scaled_hyp0f1(n: int, kappa: float) -> float:
@@ -195,6 +207,12 @@ def _log_scaled_hyp0f1(n: int, kappa: float) -> float:
         correction = -m / (8 * kappa) * (1.0 - (4 * nu * nu - 9) / (16 * kappa))
         log_scaled = -0.5 * np.log(2 * np.pi * kappa) + np.log1p(correction)
         return float(special.gammaln(nu + 1.0) + nu * np.log(2.0 / kappa) + log_scaled)
+    if kappa > _LARGE:  # Debye's uniform expansion (DLMF 10.41.3)
+        root = math.hypot(kappa, nu)
+        p = nu / root
+        log_scaled = nu * nu / (root + kappa) + nu * math.log(kappa / (nu + root)) - 0.5 * math.log(2 * math.pi * root)
+        log_scaled += math.log1p((3 * p - 5 * p**3) / (24 * nu) if nu > 0 else 0.125 / kappa)
+        return float(special.gammaln(nu + 1.0) + nu * math.log(2.0 / kappa) + log_scaled)
     scaled = special.ive(nu, kappa)
     if scaled > 1e-280 and kappa > 1.0:
         return float(special.gammaln(nu + 1.0) + nu * np.log(2.0 / kappa) + np.log(scaled))

@@ -275,3 +275,9 @@ def test_shapes_and_errors(uniform_bridge):
         SchrodingerBridge(as_law([0.0]), as_law([[0.0, 1.0]]), 1.0)
     with pytest.raises(InvalidInput, match="discrete"):
         SchrodingerBridge(as_law([0.0, 1.0]), as_law([0.5]), 1.0).density(0.0, [0.0])
+
+
+def test_controls_so_far_out_that_they_overflow_are_infinite():
+    bridge = heatrd.solve("uniform", epsilon=4.0).bridge
+    assert np.isposinf(bridge.control(0.6, np.array([-1e308]))).all()
+    assert np.isfinite(bridge.control(0.6, np.array([-1e300]))).all()

@@ -1,13 +1,17 @@
 """Closed forms against mpmath, quadrature and each other."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
 import scipy.stats as st
 from hypothesis import given
 from hypothesis import strategies as some
+from scipy import special
 
 import heatrd
+from heatrd import closed_forms
 from heatrd.closed_forms import differential_entropy, gaussian_distortion, gaussian_rate, sphere_rate
 from heatrd.errors import InvalidInput
 from heatrd.sources import Gaussian, GaussianMixture, Laplace, Uniform
@@ -174,3 +178,26 @@ def test_sphere_far_along_its_asymptotic_series(n, kappa):
 def test_entropies_by_quadrature_move_with_the_unit_of_length(name):
     one, three = (differential_entropy(heatrd.as_source(name, loc=loc, scale=s)) for loc, s in ((0, 1.0), (2, 3.0)))
     assert three == pytest.approx(one + np.log(3.0), abs=1e-12)
+
+
+def test_bessel_ratios_where_scipys_functions_end():
+    """Concentrations beyond 1e8 in many dimensions, and orders far above the argument, against expansions and scipy."""
+    n, kappa = 400, 2e8
+    nu = 0.5 * n - 1
+    first = 0.5 * (n - 1) / kappa * (1 - 0.25 * (n - 3) / kappa)
+    assert closed_forms._one_minus_bessel_ratio(n, kappa) == pytest.approx(first, rel=1e-12)
+    a, b = (4 * nu**2 - 1) / (8 * kappa), (4 * nu**2 - 9) / (16 * kappa)
+    log = math.lgamma(nu + 1) + nu * math.log(2 / kappa) - 0.5 * math.log(2 * math.pi * kappa)
+    log += math.log1p(-a * (1 - b))
+    assert closed_forms._log_scaled_hyp0f1(n, kappa) == pytest.approx(log, rel=1e-13)
+    for nu, kappa in ((200.0, 500.0), (150.0, 20.0)):
+        direct = special.ive(nu + 1, kappa) / special.ive(nu, kappa)
+        assert closed_forms._bessel_ratio(nu, kappa) == pytest.approx(direct, rel=1e-13)
+
+
+def test_rate_of_the_sphere_in_many_dimensions_at_tiny_distortions():
+    """R = (n − 1)/2 log(1/D) + const + O(D): the slope holds across the ends of scipy's functions."""
+    d = np.geomspace(1e-12, 1e-4, 17)
+    rate = sphere_rate(1000, d)
+    slope = np.diff(rate) / np.diff(np.log(d))
+    np.testing.assert_allclose(slope, -999 / 2, rtol=2e-4)

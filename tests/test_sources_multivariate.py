@@ -268,3 +268,9 @@ def test_curves_too_long_to_resolve_are_refused():
         TwoMoons(1e-6).entropy()
     with pytest.raises(TooLarge, match="larger noise"):
         TwoMoons(1e-6).log_density([[0.0, 1.0]])
+
+
+def test_a_polygon_wider_than_numbers_square_is_refused():
+    with pytest.raises(InvalidInput, match=r"span 2e\+200"):
+        Polygon([[-1e200, 0], [1e200, 0], [0, 1]])
+    assert Polygon([[-1e140, 0], [1e140, 0], [0, 1e140]]).triangles.shape == (1, 3, 2)

@@ -193,7 +193,9 @@ class SchrodingerBridge:
     def control(self, t: float, x: ArrayLike) -> FloatArray:
         """u_t(x) = ε ∇log φ_t(x), in the shape of ``x``."""
         points = self._points(x)
-        return self._vector(self.epsilon * self._phi(self._time(t, terminal=True), points)[1], x)
+        score = self._phi(self._time(t, terminal=True), points)[1]
+        with np.errstate(over="ignore"):  # infinite that far out
+            return self._vector(self.epsilon * score, x)
 
     def backward_control(self, t: float, x: ArrayLike) -> FloatArray:
         """ε ∇log φ̂_t(x): drives the time-reversed diffusion from ν to μ; zero inside the backward-heat class."""
@@ -210,7 +212,8 @@ class SchrodingerBridge:
             both = self._phi(time, points)[1] - self._phi_hat(time, points)[1]
         if np.isnan(both).any():
             raise InvalidInput(f"x reaches {np.abs(points).max():.3g}, so far out that scores overflow")
-        return self._vector(0.5 * self.epsilon * both, x)
+        with np.errstate(over="ignore"):
+            return self._vector(0.5 * self.epsilon * both, x)
 
     def score(self, t: float, x: ArrayLike) -> FloatArray:
         """∇log ρ_t(x), in the shape of ``x``."""

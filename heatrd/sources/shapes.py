@@ -237,6 +237,9 @@ class LaplaceProduct(Product):
         return {"scale": self.scale, "loc": self.loc}
 
 
+_WIDEST = 1e150  # the square of a polygon's width must be a number
+
+
 class _Pieces(Source):
     """Uniform on disjoint triangles, each given by its corners (n, 3, 2)."""
 
@@ -325,6 +328,8 @@ class Polygon(_Pieces):
         v = _checks.array(vertices, "vertices", self.name)
         if v.ndim != 2 or v.shape[1] != 2 or len(v) < 3:
             raise InvalidInput(f"polygon: vertices have shape {v.shape}; need (n, 2) with n >= 3")
+        if not np.ptp(v, axis=0).max() < _WIDEST:
+            raise InvalidInput(f"polygon: the vertices span {np.ptp(v, axis=0).max():.2g}; need < {_WIDEST:g}: rescale")
         self.vertices = v
         self.triangles = _ears(v)
 
