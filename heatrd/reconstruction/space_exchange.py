@@ -1,9 +1,10 @@
 """The exchange method in R^d: atoms in where c exceeds 1, until the repaired dual proves the tolerance.
 
 A first shape (`space_shape`) is polished: positions and weights, by sweeps of expectation–maximisation, then Newton.
-In the first rounds maxima of c above 1 are inserted several times over, weights alone re-optimised: that fills the
-tails. From the third round on the convex problem of local moments around the atoms gives the dual, and a better law
-where atoms must split. All this looks through a coarse quadrature; before a law is judged the sharp one is asked.
+In the first two cycles maxima of c above 1 are inserted several times over, weights alone re-optimised: that fills the
+tails. Then the convex problem of local moments around the atoms gives the dual, and a better law where atoms must
+split; what it lacks far out the dual gets as atoms of its own (`space_completion`), and the law those that weigh
+anything. All this looks through a coarse quadrature; before law and dual are judged the sharp one is asked.
 """
 
 from __future__ import annotations
