@@ -1,9 +1,12 @@
 """The exchange method in R^d: what is inserted, what is judged, what is kept when time is up."""
 
+from functools import partial
+
 import numpy as np
 
 import heatrd
 from heatrd.certificate.space import space_problem
+from heatrd.reconstruction import space_exchange
 from heatrd.reconstruction.space_exchange import _Exchange
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_shape import first_shape
@@ -74,3 +77,14 @@ def test_the_bar_rises_where_both_quadratures_do_not_confirm():
     judge.heard(y, w, None)
     assert [judge.confirmed() for _ in range(4)] == [False, False, False, True]
     assert judge.certificate(y, w).gap > 1e-16
+
+
+def test_lengths_are_not_narrowed_where_the_convex_problem_only_jammed(monkeypatch):
+    """Its gap is then no Taylor error, and shorter radii would jam it again."""
+    problem, state = exchange(Polygon(), 0.2)
+    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), False)
+    loose = partial(space_exchange.optimal_moments, iterations=2)
+    monkeypatch.setattr(space_exchange, "optimal_moments", lambda *a, tol, **k: loose(*a, tol=tol, **k))
+    state.narrowing = 0.36
+    state._convex(y, w, 0.3, 1e-11)
+    assert state.narrowing == 0.36 / 0.6

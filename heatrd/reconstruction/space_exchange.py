@@ -142,6 +142,7 @@ class _Exchange:
         """
         if self.tilt is not None and (gap := self._gap(self.tiles, y, w)) <= self.tol:
             return y, w, gap
+        before = self.narrowing
         if self._manageable(len(self._merged(y, w)[1])):
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
@@ -149,7 +150,7 @@ class _Exchange:
             self.tilt = dual_tilt(self.tiles, y, w, _DAMPING)
         y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
         _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
-        if gap > max(0.5 * worst, self.tol):
+        if gap > max(0.5 * worst, self.tol) and self.narrowing == before:
             self._narrow()
         return y, w, gap
 
@@ -286,7 +287,9 @@ class _Exchange:
             other,
             len(masses),
         )
-        if min(given, other) > _TAYLOR * self.tol:
+        if found.complementarity > 10 * tol:  # it jammed: another radius may do
+            self.narrowing = min(self.narrowing / _NARROWER, 1.0)
+        elif min(given, other) > _TAYLOR * self.tol:
             self._narrow(min(given, other))
         if given > max(0.1 * self.tol, 2 * other) and self._manageable(len(masses)):
             y, w = points, masses / masses.sum()
