@@ -1,5 +1,6 @@
 """`import heatrd` costs nothing: heavy packages are loaded on first use."""
 
+import operator
 import os
 import subprocess
 import sys
@@ -55,4 +56,4 @@ def test_unknown_name_is_an_attribute_error():
     import heatrd
 
     with pytest.raises(AttributeError, match="no_such_name"):
-        heatrd.no_such_name  # noqa: B018
+        operator.attrgetter("no_such_name")(heatrd)

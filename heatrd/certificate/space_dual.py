@@ -32,7 +32,6 @@ __all__ = [
     "Tilt",
     "best_dual",
     "capped",
-    "capped_supremum",
     "check_nodes",
     "confirmed",
     "log_kernel_sum",
@@ -265,17 +264,10 @@ def objective(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
     return -float(tiles.weights @ log_kernel_sum(tiles, atoms, np.log(weights / weights.sum())))
 
 
-def capped_supremum(
-    tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float, *, tilt: Tilt | None = None
-) -> Supremum:
-    """Sup and maxima of c after the cheap part of the repair: a cap that costs ``loss``. What is left needs atoms."""
-    return capped(tiles, atoms, weights, accuracy, loss, tilt).supremum()
-
-
 def capped(
     tiles: Tiles, atoms: FloatArray, weights: FloatArray, accuracy: float, loss: float, tilt: Tilt | None
 ) -> Measured:
-    """The dual of a law, or of a tilt near it, under one quadrature, with a cap that costs ``loss``."""
+    """The dual of a law, or of a tilt near it, after the cheap part of the repair: a cap that costs ``loss``."""
     measured = Measured(tiles, None, atoms, np.log(weights / weights.sum()), accuracy)
     if tilt is not None:
         measured.tilt(tilt)

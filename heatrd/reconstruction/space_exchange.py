@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import SpaceProblem
-from heatrd.certificate.space_dual import Tilt, capped, capped_supremum, objective
+from heatrd.certificate.space_dual import Supremum, Tilt, capped, objective
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.tiles import Tiles, squared_distances
 from heatrd.reconstruction.space_completion import Missing
@@ -178,8 +178,12 @@ class _Exchange:
 
     def _excess(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> _Excess:
         """Where c exceeds 1 after the cheap part of the repair."""
-        found = capped_supremum(tiles, y, w, accuracy, _CAP * self.tol, tilt=self.tilt)
-        return _Excess(found.maxima, np.log1p(found.excess) * self.views.mass_around(found.maxima), found.log)
+        found = capped(tiles, y, w, accuracy, _CAP * self.tol, self.tilt).supremum()
+        return _Excess(found.maxima, self._matter(found), found.log)
+
+    def _matter(self, found: Supremum) -> FloatArray:
+        """What each maximum of c can cost at most."""
+        return np.log1p(found.excess) * self.views.mass_around(found.maxima)
 
     def _good(self, excess: _Excess) -> bool:
         """Whether the law is worth judging, with no dual but its own."""
@@ -306,7 +310,7 @@ class _Exchange:
             found = measured.supremum()
             some = (found.excess < _LITTLE) & (found.excess > _NEGLIGIBLE * self.tol)
             missing = Missing(tiles, measured.log_z[0] + measured.log_s[0], found.maxima[some], found.excess[some])
-            matter = float((np.log1p(found.excess) * self.views.mass_around(found.maxima)).sum())
+            matter = float(self._matter(found).sum())
             left = float(missing.needs.sum())
             _log.debug(
                 "   sup=%.2e matter=%.2e, %d of %d maxima need %.2e", found.log, matter, some.sum(), len(some), left

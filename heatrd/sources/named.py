@@ -53,7 +53,7 @@ def _factory(scipy_name: str, shapes: Mapping[str, tuple[str, float]]) -> Callab
 
     kind = inspect.Parameter.KEYWORD_ONLY
     signature = inspect.Signature([inspect.Parameter(k, kind, default=v) for k, v in defaults.items()])
-    make.__signature__ = signature  # type: ignore[attr-defined]
+    vars(make)["__signature__"] = signature
     return make
 
 
