@@ -10,7 +10,7 @@ from heatrd.reconstruction import space_exchange
 from heatrd.reconstruction.space_exchange import _Exchange
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_shape import first_shape
-from heatrd.sources import Banana, Disc, GaussianMixture, Polygon
+from heatrd.sources import Banana, Disc, GaussianMixture, MultivariateT, Polygon
 
 TOL, ACCURACY = 1e-8, 5e-10
 
@@ -77,6 +77,20 @@ def test_the_bar_rises_where_both_quadratures_do_not_confirm():
     judge.heard(y, w, None)
     assert [judge.confirmed() for _ in range(4)] == [False, False, False, True]
     assert judge.certificate(y, w).gap > 1e-16
+
+
+def test_what_tails_cost_does_not_keep_the_search_going():
+    """No better law makes it less: a search for one went on until the time was up."""
+    source = MultivariateT(30, [0.0, 0.0], [[1.0, 0.4], [0.4, 0.6]])
+    law = heatrd.solve(source, epsilon=0.5 * float(np.linalg.eigvalsh(source.covariance)[-1]))
+    problem = space_problem(source, law.epsilon)
+    tails = problem.nodes.tail_energy / law.epsilon
+    tol = 0.2 * tails
+    judge = Judge(problem, tol, 0.05 * tol, 0.1 * tol)
+    reconstruction = law.reconstruction
+    assert judge.heard(problem.scaled(reconstruction.points), reconstruction.weights, None)
+    assert judge.confirmed()
+    assert tails < judge.certificate(reconstruction.points, reconstruction.weights).gap < 1.5 * tails
 
 
 def test_lengths_are_not_narrowed_where_the_convex_problem_only_jammed(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space import SpaceProblem, as_certificate
+from heatrd.certificate.space import SpaceProblem, as_certificate, tail_terms
 from heatrd.certificate.space_dual import Measured, NodalCheck, Tilt, check_nodes, confirmed
 from heatrd.reconstruction.space_polish import dual_tilt
 
@@ -80,11 +80,12 @@ class Judge:
     def confirmed(self) -> bool:
         """Whether the best law holds under both quadratures; its certificate is kept, and the next has to do better."""
         assert self._best is not None
-        proved = self._twice(self._best, self._tol)
+        enough = self._tol + sum(tail_terms(self._problem, self._best.check, self._best.weights))
+        proved = self._twice(self._best, enough)
         _log.debug("   under both quadratures: gap=%.2e", proved.gap)
         if self._proved is None or proved.gap < self._proved.gap:
             self._proved = proved
-        self._settled = proved.gap <= self._tol or self._share < _LEAST
+        self._settled = proved.gap <= enough or self._share < _LEAST
         self._share *= 0.5
         return self._settled
 
