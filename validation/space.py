@@ -139,7 +139,7 @@ def heavy_tails(shares: Sequence[float]) -> dict[str, Any]:
         seconds = time.process_time() - began
         data.append({"share": share, "gap": point.gap, "certified": point.certified, "seconds": seconds})
     return {
-        "claim": f"correlated t with 8 degrees of freedom, epsilon/lambda_max from {shares[0]:g} to {shares[-1]:g}: gap",
+        "claim": f"correlated t, 8 degrees of freedom, epsilon/lambda_max from {shares[0]:g} to {shares[-1]:g}: gap",
         "expected": "<= 6e-04 nats, called uncertified",
         "measured": ", ".join(f"{r['gap']:.1e}" for r in data) + f"; slowest {max(r['seconds'] for r in data):.1f} s",
         "passed": all(r["gap"] <= 6e-4 and not r["certified"] for r in data),
