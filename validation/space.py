@@ -47,6 +47,14 @@ def random_mixture(seed: int) -> GaussianMixture:
     return GaussianMixture(weights, means, [q @ np.diag(rng.uniform(0.1, 0.6, 3)) @ q.T for q in frames])
 
 
+def kinked_table() -> Source:
+    """Waves under a pyramid on 41 × 41 nodes, interpolated."""
+    x = np.linspace(-2, 2, 41)
+    a, b = np.meshgrid(x, x, indexing="ij")
+    waves = 1 + np.sin(3 * a) * np.cos(2 * b)
+    return heatrd.from_grid((x, x), waves * np.maximum(1 - (np.abs(a) + np.abs(b)) / 3, 0), normalize=True)
+
+
 SOURCES: dict[str, Callable[[], Source]] = {
     "ring": lambda: NoisySphere(2, 1.0, 0.1**0.5),
     "disc": Disc,
@@ -73,6 +81,7 @@ SOURCES: dict[str, Callable[[], Source]] = {
     "polygon": Polygon,
     "spirals": Spirals,
     "pinwheel": Pinwheel,
+    "table": kinked_table,
     "samples": lambda: heatrd.from_samples(TwoMoons(0.1).sample(5000, 1), method="atoms"),
     "samples-3d": lambda: heatrd.from_samples(
         np.random.default_rng(0).standard_normal((2000, 3)) * [1.0, 0.8, 0.5], method="atoms"

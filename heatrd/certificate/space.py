@@ -21,7 +21,7 @@ from heatrd.quadrature.space import SpaceNodes, space_nodes
 from heatrd.quadrature.tiles import Tiles, make_tiles, near_atoms
 from heatrd.sources import Source
 
-__all__ = ["SpaceProblem", "as_certificate", "certify_law", "space_problem", "tail_terms"]
+__all__ = ["SPACING", "SpaceProblem", "as_certificate", "certify_law", "space_problem", "tail_terms"]
 
 FloatArray = NDArray[np.float64]
 SPACING = {2: 0.3, 3: 0.5}  # of √ε: as fine as the default tolerance needs

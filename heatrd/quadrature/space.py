@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from heatrd.errors import InvalidInput, TooLarge
+from heatrd.quadrature.table import table_nodes
 from heatrd.sources import GaussianMixture, Source
+from heatrd.sources.tabulated import Tabulated
 
 __all__ = ["SpaceNodes", "is_exact", "space_nodes"]
 
@@ -77,6 +79,8 @@ def space_nodes(source: Source, spacing: float, mass: float) -> SpaceNodes:
     own = getattr(source, "nodes", None)
     if own is not None:
         return _finish(*own(spacing, mass))
+    if isinstance(source, Tabulated):
+        return _finish(*table_nodes(source, spacing))
     if isinstance(source, GaussianMixture):
         return _finish(*_mixture_nodes(source, spacing, mass))
     return _finish(*_lattice_nodes(source, spacing, mass))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.base import Certificate
-from heatrd.certificate.space import SpaceProblem, as_certificate, space_problem
+from heatrd.certificate.space import SPACING, SpaceProblem, as_certificate, space_problem
 from heatrd.certificate.space_dual import check_nodes
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw
@@ -31,6 +31,9 @@ DEFAULT_TOLERANCE = {2: 1e-8, 3: 1e-6}
 _HEAVY = 1e-5  # nats: tails that cost more are followed further out, on a wider quadrature that is still sharper
 _WIDE = {2: 0.6, 3: 0.7}  # its spacing, of √ε
 _TAIL_SHARE = 0.1
+_REFINED = 0.6  # factor of the spacing where both quadratures differ too much
+_MOST_REFINED = 300_000  # nodes above which that is not done
+_EDGE = 50.0  # nats: more than −log of the least weight
 
 
 def reconstruct(
@@ -73,9 +76,11 @@ def reconstruct(
         raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
     tol = DEFAULT_TOLERANCE.get(source.dim, 1e-6) if tol is None else float(tol)
     deadline = time.thread_time() + seconds
+    spacing = SPACING.get(source.dim, 0.42)
     problem = space_problem(source, epsilon)
     if problem.nodes.tail_energy / epsilon > _HEAVY:
-        problem = space_problem(source, epsilon, spacing=_WIDE.get(source.dim, 0.7))
+        spacing = _WIDE.get(source.dim, 0.7)
+        problem = space_problem(source, epsilon, spacing=spacing)
     tol = max(tol, _TAIL_SHARE * problem.nodes.tail_energy / epsilon)
     accuracy = max((0.05 if source.dim == 2 else 0.2) * tol, 2e-13)
     centre = np.zeros((1, source.dim))
@@ -87,9 +92,23 @@ def reconstruct(
     if smooth is not None and smooth.gap <= tol:
         return smooth, "backward-heat"
     atomic = exchanged(source, problem, tol, accuracy, deadline, start)
+    while _unsure(problem, atomic, tol) and problem.tiles.size < _MOST_REFINED and time.thread_time() < deadline:
+        spacing *= _REFINED
+        problem = space_problem(source, epsilon, spacing=spacing)
+        other = exchanged(source, problem, tol, accuracy, deadline, atomic.law)
+        if other.gap > 0.7 * atomic.gap:
+            break
+        atomic = other
     if smooth is not None and smooth.gap <= atomic.gap:
         return smooth, "backward-heat"
     return atomic, "atomic"
+
+
+def _unsure(problem: SpaceProblem, found: Certificate, tol: float) -> bool:
+    """Whether the tolerance is missed because both quadratures differ, as where a density is not smooth."""
+    nodes = problem.nodes
+    tails = nodes.tail_energy / problem.epsilon + _EDGE * nodes.tail_mass
+    return found.gap > tol and found.discretisation - tails > 0.5 * max(tol, tails)
 
 
 def _may_be_silent(source: Source, problem: SpaceProblem) -> bool:
