@@ -19,7 +19,18 @@ from heatrd.quadrature.tiles import make_tiles
 from heatrd.reconstruction import product, radial, space, space_polish, space_shape
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
-from heatrd.sources import Atoms, Banana, Box, Disc, GaussianMixture, MultivariateT, NoisySphere, Pinwheel, Polygon, TwoMoons
+from heatrd.sources import (
+    Atoms,
+    Banana,
+    Box,
+    Disc,
+    GaussianMixture,
+    MultivariateT,
+    NoisySphere,
+    Pinwheel,
+    Polygon,
+    TwoMoons,
+)
 
 
 def cloud(seed, n, d, spread=3.0):
