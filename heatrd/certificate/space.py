@@ -64,12 +64,13 @@ def space_problem(
     spacing: float | None = None,
     mass: float | None = None,
     second: bool = True,
+    error: float = 0.0,
 ) -> SpaceProblem:
     """Discretise a source at spacing·√ε but for a mass in its tails, and once more finer for the error estimate."""
     root = float(np.sqrt(epsilon))
     spacing = SPACING.get(source.dim, 0.42) if spacing is None else spacing
     mass = TAIL_MASS.get(source.dim, 1e-9) if mass is None else mass
-    nodes = space_nodes(source, spacing * root, mass)
+    nodes = space_nodes(source, spacing * root, mass, error)
     shift = np.asarray(nodes.weights @ nodes.points)
     tiles = make_tiles((nodes.points - shift) / root, nodes.weights)
     finer = None

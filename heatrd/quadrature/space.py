@@ -57,7 +57,7 @@ def is_exact(source: Source) -> bool:
     return bool(source.is_discrete)
 
 
-def space_nodes(source: Source, spacing: float, mass: float) -> SpaceNodes:
+def space_nodes(source: Source, spacing: float, mass: float, error: float = 0.0) -> SpaceNodes:
     """Discretise a source.
 
     Parameters
@@ -67,6 +67,8 @@ def space_nodes(source: Source, spacing: float, mass: float) -> SpaceNodes:
         Largest distance of nodes, in the source's units; the sources refine it where their own scale is finer.
     mass : float
         Mass that may be left out in the tails.
+    error : float
+        Of the rule where that is not the spacing's matter (tables).
 
     Raises
     ------
@@ -80,7 +82,7 @@ def space_nodes(source: Source, spacing: float, mass: float) -> SpaceNodes:
     if own is not None:
         return _finish(*own(spacing, mass))
     if isinstance(source, Tabulated):
-        return _finish(*table_nodes(source, spacing))
+        return _finish(*table_nodes(source, spacing, error))
     if isinstance(source, GaussianMixture):
         return _finish(*_mixture_nodes(source, spacing, mass))
     return _finish(*_lattice_nodes(source, spacing, mass))

@@ -40,7 +40,7 @@ _HOPELESS = 0.3  # share of the panels taken, after one halving, below which the
 _MOST = 4_000_000  # nodes
 
 
-def table_nodes(source: Tabulated, spacing: float) -> tuple[FloatArray, FloatArray]:
+def table_nodes(source: Tabulated, spacing: float, error: float = 0.0) -> tuple[FloatArray, FloatArray]:
     """Nodes and masses of a tabulated density.
 
     Parameters
@@ -49,6 +49,9 @@ def table_nodes(source: Tabulated, spacing: float) -> tuple[FloatArray, FloatArr
         d = 2 or 3.
     spacing : float
         Of the trapezoidal rule that would do for a smooth density, in the source's units.
+    error : float
+        Of integrals of functions of order one that will do, as far as it can be told; 1e-10 in the plane and 1e-8 in
+        space where less is asked for.
 
     Raises
     ------
@@ -57,15 +60,16 @@ def table_nodes(source: Tabulated, spacing: float) -> tuple[FloatArray, FloatArr
     """
     dim = source.dim
     _refuse(float(np.prod([np.ptp(x) / (_WIDTH * spacing) for x in source.axes])))
-    axes = [_Axis(_refined(x, _WIDTH * spacing), spacing, dim) for x in source.axes]
+    error = max(error, _ERROR.get(dim, 1e-8))
+    axes = [_Axis(_refined(x, _WIDTH * spacing), _STRIP.get(dim, 3.0) * spacing, spacing, error) for x in source.axes]
     table = RegularGridInterpolator(source.axes, source.density)
     density = table(_tensor([a.x for a in axes])).reshape([len(a.x) for a in axes])
     panels: list[_Panel] = list(product(*(a.panels() for a in axes)))
     found: list[tuple[FloatArray, FloatArray]] = []
-    budget, halved = _ERROR.get(dim, 1e-8), False
+    budget, halved = error, False
     while panels:
         rules = [_rule(density, axes, panel) for panel in panels]
-        errors = np.array([error for _, _, error in rules])
+        errors = np.array([missed for _, _, missed in rules])
         taken = np.zeros(len(errors), dtype=bool)
         taken[np.argsort(errors)] = np.cumsum(np.sort(errors)) <= 0.5 * budget
         budget -= float(errors[taken].sum())
@@ -112,9 +116,8 @@ def _size(axes: Sequence[_Axis], panel: _Panel) -> float:
 class _Axis:
     """One axis of a table."""
 
-    def __init__(self, x: FloatArray, spacing: float, dim: int) -> None:
-        self.x, self.width = x, _WIDTH * spacing
-        self.strip, self.error = _STRIP.get(dim, 3.0) * spacing, _ERROR.get(dim, 1e-8)
+    def __init__(self, x: FloatArray, strip: float, spacing: float, error: float) -> None:
+        self.x, self.width, self.strip, self.error = x, _WIDTH * spacing, strip, error
         self._bases: dict[tuple[int, int], tuple[FloatArray, FloatArray, FloatArray]] = {}
         self._cells: dict[tuple[int, int], tuple[FloatArray, FloatArray]] = {}
 

@@ -100,7 +100,7 @@ class _Exchange:
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
-        self.narrowing = 1.0
+        self.narrowing, self.taylor = 1.0, 0.0
         self.tilt: Tilt | None = None
         self.refused = np.zeros((0, source.dim))
         _log.debug(
@@ -142,7 +142,7 @@ class _Exchange:
         """
         if self.tilt is not None and (gap := self._gap(self.tiles, y, w)) <= self.tol:
             return y, w, gap
-        before = self.narrowing
+        before, self.taylor = self.narrowing, 0.0
         if self._manageable(len(self._merged(y, w)[1])):
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
@@ -150,8 +150,11 @@ class _Exchange:
             self.tilt = dual_tilt(self.tiles, y, w, _DAMPING)
         y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
         _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
-        if gap > max(0.5 * worst, self.tol) and self.narrowing == before:
-            self._narrow()
+        if gap > self.tol and self.narrowing == before:
+            if self.taylor > 0.5 * gap:
+                self._narrow(self.taylor)
+            elif gap > 0.5 * worst:
+                self._narrow()
         return y, w, gap
 
     def _close(self, cycle: int, gap: float) -> bool:
@@ -293,8 +296,10 @@ class _Exchange:
         )
         if found.complementarity > 10 * tol:  # it jammed: another radius may do
             self.narrowing = min(self.narrowing / _NARROWER, 1.0)
-        elif min(given, other) > _TAYLOR * self.tol:
-            self._narrow(min(given, other))
+        else:
+            self.taylor = min(given, other)
+            if self.taylor > _TAYLOR * self.tol:
+                self._narrow(self.taylor)
         if given > max(0.1 * self.tol, 2 * other) and self._manageable(len(masses)):
             y, w = points, masses / masses.sum()
         return y, w, tilt

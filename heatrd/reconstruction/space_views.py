@@ -15,6 +15,7 @@ FloatArray = NDArray[np.float64]
 
 # the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing
 _COARSE = {2: (0.38, 0.01, 0.4), 3: (0.5, 0.01, 1.0)}
+_ROUGH, _ROUGHEST = 1.0, 10.0  # errors of both where the source sets them, of tol
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
 _TILE = 6.0  # side of its tiles in space, √ε: fewer and larger blocks
 
@@ -39,10 +40,10 @@ class Views:
         self.coarse = self.middle = self.steering = self.fine
         if not problem.nodes.exact:
             spacing, light, apart = _COARSE.get(source.dim, _COARSE[3])
-            self.middle = self._coarser(source, problem, spacing)
+            self.middle = self._coarser(source, problem, spacing, _ROUGH * tol)
             self.coarse = thinned(self.middle, light * tol, apart)
             spacing, light, apart = _STEERING.get(source.dim, _STEERING[3])
-            self.steering = thinned(self._coarser(source, problem, spacing), light * tol, apart)
+            self.steering = thinned(self._coarser(source, problem, spacing, _ROUGHEST * tol), light * tol, apart)
             if source.dim > 2:
                 self.steering = make_tiles(self.steering.points, self.steering.weights, _TILE)
         half = make_tiles(0.5 * self.coarse.points, self.coarse.weights)
@@ -50,10 +51,10 @@ class Views:
         double = make_tiles(2.0 * self.coarse.points, self.coarse.weights)
         self._narrow = Field(double, np.log(double.weights))
 
-    def _coarser(self, source: Source, problem: SpaceProblem, spacing: float) -> Tiles:
+    def _coarser(self, source: Source, problem: SpaceProblem, spacing: float, error: float) -> Tiles:
         """A quadrature of that spacing, or the fine one where that has hardly more nodes."""
         mass = problem.nodes.tail_mass
-        tiles = space_problem(source, problem.epsilon, spacing=spacing, mass=mass, second=False).tiles
+        tiles = space_problem(source, problem.epsilon, spacing=spacing, mass=mass, second=False, error=error).tiles
         return self.fine if tiles.size > 0.7 * self.fine.size else tiles
 
     def sharper(self, tiles: Tiles) -> Tiles:
