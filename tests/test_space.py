@@ -228,7 +228,7 @@ def test_cap_costs_what_it_may():
     tiles = make_tiles(x, mu / mu.sum())
     measured = Measured(tiles, None, np.zeros((1, 2)), np.zeros(1), 1e-9)
     before = measured.supremum().log
-    measured.cap(0.1)
+    measured.cap(0.7)
     assert 0.05 < measured.integrals(measured.log_s)[0] <= 0.1
     assert measured.supremum().log < before
 
@@ -382,3 +382,13 @@ def test_where_the_two_quadratures_differ_the_spacing_is_refined():
     source = Pinwheel(arms=2, radial=0.4988, tangential=0.173, twist=0.3853)
     point = heatrd.solve(source, epsilon=0.1551 * float(np.linalg.eigvalsh(source.covariance)[-1]))
     assert point.certified and point.certificate.discretisation < 0.5e-8
+
+
+def test_a_cap_that_may_cost_nothing_caps_nothing():
+    """At the highest node of the first quadrature it cost 9e-7 under one whose nodes reach nearer the edge."""
+    near, far = (make_tiles(np.array([[0.0, 0.0], [reach, 0.0]]), np.array([0.7, 0.3])) for reach in (2.0, 2.1))
+    measured = Measured(near, far, np.zeros((1, 2)), np.zeros(1), 1e-10)
+    measured.cap(1e-9)
+    assert not any(s.any() for s in measured.log_s)
+    measured.cap(0.7)
+    assert all(s.any() for s in measured.log_s)

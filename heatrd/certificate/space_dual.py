@@ -209,7 +209,10 @@ class Measured:
         order = np.argsort(-log_alpha)
         values, mass = log_alpha[order], np.cumsum(t.weights[order])
         cost = np.cumsum(t.weights[order] * values) - mass * values
-        level = values[max(int(np.searchsorted(cost, loss)) - 1, 0)]
+        most = int(np.searchsorted(cost, loss)) - 1
+        if most <= 0:  # to cap at the highest node costs nothing here, but where another quadrature has higher ones
+            return
+        level = values[most]
         self.log_s = [s + np.maximum(-z - s - level, 0.0) for s, z in zip(self.log_s, self.log_z)]
 
     def fields(self) -> list[Field]:
