@@ -228,7 +228,7 @@ def test_cap_costs_what_it_may():
     tiles = make_tiles(x, mu / mu.sum())
     measured = Measured(tiles, None, np.zeros((1, 2)), np.zeros(1), 1e-9)
     before = measured.supremum().log
-    measured.cap(0.7)
+    measured.cap(0.1)
     assert 0.05 < measured.integrals(measured.log_s)[0] <= 0.1
     assert measured.supremum().log < before
 
