@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import heatrd
 from heatrd.errors import TooLarge
-from heatrd.quadrature import table
+from heatrd.quadrature import tensor
 from heatrd.quadrature.table import table_nodes
 from heatrd.quadrature.tensor import _gauss_rule
 from heatrd.sources import Tabulated
@@ -69,7 +69,7 @@ def test_what_a_kink_adds_stays_near_it():
 def test_too_many_nodes_are_refused_before_they_are_made(monkeypatch):
     with pytest.raises(TooLarge, match="quadrature nodes at this epsilon"):
         table_nodes(bell(31), 1e-5)
-    monkeypatch.setattr(table, "_MOST", 20_000)
+    monkeypatch.setattr(tensor, "LARGEST", 20_000)
     with pytest.raises(TooLarge, match="coarser table"):
         table_nodes(bell(101, noisy=True), 0.2)
 

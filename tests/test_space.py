@@ -384,6 +384,20 @@ def test_where_the_two_quadratures_differ_the_spacing_is_refined():
     assert point.certified and point.certificate.discretisation < 0.5e-8
 
 
+def test_a_refinement_that_does_not_fit_loses_nothing(monkeypatch):
+    source = Pinwheel(arms=2, radial=0.4988, tangential=0.173, twist=0.3853)
+    given = space.space_problem
+
+    def small(source, epsilon, *, spacing=0.3):
+        if spacing < 0.3:
+            raise TooLarge("too many nodes", 1)
+        return given(source, epsilon, spacing=spacing)
+
+    monkeypatch.setattr(space, "space_problem", small)
+    certificate, regime = space.reconstruct(source, 0.1551 * float(np.linalg.eigvalsh(source.covariance)[-1]))
+    assert regime == "atomic" and 1e-8 < certificate.gap < 1e-7
+
+
 def test_a_cap_that_may_cost_nothing_caps_nothing():
     """At the highest node of the first quadrature it cost 9e-7 under one whose nodes reach nearer the edge."""
     near, far = (make_tiles(np.array([[0.0, 0.0], [reach, 0.0]]), np.array([0.7, 0.3])) for reach in (2.0, 2.1))

@@ -55,7 +55,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, *, several: bool = Fal
     )
     group.add_argument("--bandwidth", metavar="H", help="of the kernel density: a number, silverman or scott")
     group.add_argument(
-        "--density", action="append", default=[], metavar="FILE", help="a tabulated density: columns x, density"
+        "--density", action="append", default=[], metavar="FILE", help="a tabulated density: columns x (y, z), p"
     )
     group.add_argument("--normalize", action="store_true", help="rescale a tabulated density to unit mass")
 

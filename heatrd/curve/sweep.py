@@ -125,7 +125,7 @@ def _curve(
         else:
             sweep.whole(_MOST_BITS * math.log(2) if max_rate is None else _highest(max_rate, source.dim))
     except KeyboardInterrupt as stop:
-        stop.curve = sweep.assemble(complete=False)  # type: ignore[attr-defined]
+        vars(stop)["curve"] = sweep.assemble(complete=False)  # an attribute that the class does not declare
         raise
     finally:
         sweep.bar.close()

@@ -2,10 +2,9 @@
 
 The integrands are μ log Z and μ k/Z, analytic in a strip of width about 1.5 √ε around R^d. A source that knows its own
 geometry offers ``nodes(spacing, mass)``: Gauss–Legendre on boxes and discs, products and push-forwards of
-one-dimensional rules on curved shapes. Finitely many points are their own quadrature. Anything else is summed with
-the trapezoidal
-rule on a lattice over the box that holds all but a small mass, which for smooth densities is
-exponentially accurate; how accurate is measured by a second lattice, in the certificate.
+one-dimensional rules on curved shapes. Finitely many points are their own quadrature; tables have `table_nodes`.
+Anything else is summed with the trapezoidal rule on a lattice over the box that holds all but a small mass, which for
+smooth densities is exponentially accurate; how accurate is measured by a second lattice, in the certificate.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from scipy import special
 
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.quadrature.table import table_nodes
+from heatrd.quadrature.tensor import LARGEST, check_size
 from heatrd.sources import GaussianMixture, Source
 from heatrd.sources.tabulated import Tabulated
 
@@ -26,7 +26,6 @@ __all__ = ["SpaceNodes", "is_exact", "space_nodes"]
 FloatArray = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-17
-LARGEST = 4_000_000  # nodes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,16 +103,6 @@ def _finish(points: FloatArray, weights: FloatArray, tail_mass: float = 0.0, tai
     w = weights[keep]
     span = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
     return SpaceNodes(points[keep], w / w.sum(), tail_mass + lost, tail_energy + lost * span**2, False)
-
-
-def check_size(count: float, largest: int = LARGEST) -> None:
-    """Refuse, before allocation, what would not fit."""
-    if count > largest:
-        raise TooLarge(
-            f"the source needs about {count:.3g} quadrature nodes at this epsilon; at most {largest:.3g} fit: "
-            "use a larger epsilon",
-            largest,
-        )
 
 
 def normal_reach(mass: float, dim: int) -> float:

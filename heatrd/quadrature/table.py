@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
-from heatrd.errors import TooLarge
-from heatrd.quadrature.tensor import along_axes
+from heatrd.quadrature.tensor import along_axes, check_size
+from heatrd.sources.shapes import tensor
 from heatrd.sources.tabulated import Tabulated
 
 __all__ = ["table_nodes"]
@@ -37,7 +37,7 @@ _ERROR = {2: 1e-10, 3: 1e-8}  # of the whole rule, to its order
 _DEFECTS = 3  # moments beyond the order that are looked at
 _FEW = 2  # cells along an axis that is not halved again
 _HOPELESS = 0.3  # share of the panels taken, after one halving, below which the rest is done by cells
-_MOST = 4_000_000  # nodes
+_HINT = ", or a coarser table"
 
 
 def table_nodes(source: Tabulated, spacing: float, error: float = 0.0) -> tuple[FloatArray, FloatArray]:
@@ -59,11 +59,11 @@ def table_nodes(source: Tabulated, spacing: float, error: float = 0.0) -> tuple[
         More than four million nodes would be needed.
     """
     dim = source.dim
-    _refuse(float(np.prod([np.ptp(x) / (_WIDTH * spacing) for x in source.axes])))
+    check_size(float(np.prod([np.ptp(x) / (_WIDTH * spacing) for x in source.axes])), _HINT)
     error = max(error, _ERROR.get(dim, 1e-8))
     axes = [_Axis(_refined(x, _WIDTH * spacing), _STRIP.get(dim, 3.0) * spacing, spacing, error) for x in source.axes]
     table = RegularGridInterpolator(source.axes, source.density)
-    density = table(_tensor([a.x for a in axes])).reshape([len(a.x) for a in axes])
+    density = table(tuple(np.meshgrid(*(a.x for a in axes), indexing="ij")))
     panels: list[_Panel] = list(product(*(a.panels() for a in axes)))
     found: list[tuple[FloatArray, FloatArray]] = []
     budget, halved = error, False
@@ -76,25 +76,15 @@ def table_nodes(source: Tabulated, spacing: float, error: float = 0.0) -> tuple[
         found += [(x, mass) for (x, mass, _), good in zip(rules, taken) if good]
         rest = [panel for panel, good in zip(panels, taken) if not good]
         small = [all(b - a <= _FEW for a, b in panel) or (halved and taken.mean() < _HOPELESS) for panel in rest]
-        _refuse(sum(len(mass) for _, mass in found) + sum(_size(axes, p) for p, done in zip(rest, small) if done))
-        for panel in (p for p, done in zip(rest, small) if done):
-            cells = [a.cells(*ends) for a, ends in zip(axes, panel)]
-            x = _tensor([t for t, _ in cells])
-            found.append((x, table(x) * _tensor([w for _, w in cells]).prod(axis=1)))
+        cells = [[a.cells(*e) for a, e in zip(axes, panel)] for panel, done in zip(rest, small) if done]
+        count = sum(len(mass) for _, mass in found) + sum(float(np.prod([len(w) for _, w in rule])) for rule in cells)
+        check_size(count, _HINT)
+        found += [(x, table(x) * volume) for x, volume in map(tensor, cells)]
         panels = [half for panel, done in zip(rest, small) if not done for half in product(*map(_halves, panel))]
         halved = True
     points, mass = (np.concatenate(parts) for parts in zip(*found))
     keep = mass > 0
     return points[keep], mass[keep]
-
-
-def _refuse(count: float) -> None:
-    if count > _MOST:
-        raise TooLarge(
-            f"the table needs about {count:.3g} quadrature nodes at this epsilon; at most {_MOST:.3g} fit: "
-            "use a larger epsilon, or a coarser table",
-            _MOST,
-        )
 
 
 def _refined(x: FloatArray, width: float) -> FloatArray:
@@ -106,11 +96,6 @@ def _refined(x: FloatArray, width: float) -> FloatArray:
 def _halves(ends: tuple[int, int]) -> list[tuple[int, int]]:
     a, b = ends
     return [ends] if b - a <= _FEW else [(a, (a + b) // 2), ((a + b) // 2, b)]
-
-
-def _size(axes: Sequence[_Axis], panel: _Panel) -> float:
-    """Nodes of the rule by cells."""
-    return float(np.prod([len(a.cells(*ends)[0]) for a, ends in zip(axes, panel)]))
 
 
 class _Axis:
@@ -171,7 +156,8 @@ def _rule(density: FloatArray, axes: Sequence[_Axis], panel: _Panel) -> tuple[Fl
     weights = along_axes(moments[tuple(slice(q) for q in orders)], [_inverse(q) for q in orders])
     missed = np.abs(moments - along_axes(weights, [_forward(q) for q in orders]))
     error = along_axes(missed, [falls[None, :] for _, _, falls in bases]).sum() - np.minimum(weights, 0.0).sum()
-    return _tensor([x for x, _, _ in bases]), np.maximum(weights, 0.0).ravel(), float(error)
+    points = np.stack(np.meshgrid(*(x for x, _, _ in bases), indexing="ij"), axis=-1).reshape(-1, len(axes))
+    return points, np.maximum(weights, 0.0).ravel(), float(error)
 
 
 @cache
@@ -186,8 +172,3 @@ def _inverse(order: int) -> FloatArray:
     """From moments to weights, (order, order)."""
     t, w = np.polynomial.legendre.leggauss(order)
     return np.asarray(w[:, None] * np.polynomial.legendre.legvander(t, order - 1) * (np.arange(order) + 0.5))
-
-
-def _tensor(axes: Sequence[FloatArray]) -> FloatArray:
-    """All combinations, (n₁ n₂ …, d)."""
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))

@@ -24,7 +24,7 @@ from heatrd.laws import DiscreteLaw
 from heatrd.sources import Source
 from heatrd.sources.tabulated import Tabulated
 
-__all__ = ["KernelSum", "Lattice", "TensorRule", "along_axes", "lattice_of", "tensor_rules"]
+__all__ = ["KernelSum", "Lattice", "TensorRule", "along_axes", "check_size", "lattice_of", "tensor_rules"]
 
 FloatArray = NDArray[np.float64]
 
@@ -33,7 +33,8 @@ COARSER = 0.85
 DROP = 40.0  # the box ends where the density has fallen by this many nats
 WIDEST = {1: 64.0, 2: 24.0, 3: 12.0}  # half-width of the box in standard deviations, at the most
 ORDERS = {1: (8, 6), 2: (4, 3), 3: (3, 2)}  # Gauss–Legendre nodes per cell and axis of a table
-MOST_NODES = 30_000_000
+MOST_NODES = 30_000_000  # of a tensor product, which is never listed
+LARGEST = 4_000_000  # nodes that are listed
 MOST_WORK = 4e11  # multiplications of one Gaussian sum
 _BLOCK = 1 << 21
 
@@ -118,6 +119,16 @@ def lattice_of(points: FloatArray) -> Lattice:
     """The tensor grid of the coordinates of points (m, d)."""
     found = [np.unique(points[:, a], return_inverse=True) for a in range(points.shape[1])]
     return Lattice(tuple(x for x, _ in found), tuple(i.ravel() for _, i in found))
+
+
+def check_size(count: float, hint: str = "") -> None:
+    """Refuse, before allocation, more nodes of a source in the plane or in space than fit."""
+    if count > LARGEST:
+        raise TooLarge(
+            f"the source needs about {count:.3g} quadrature nodes at this epsilon; at most {LARGEST:.3g} fit: "
+            f"use a larger epsilon{hint}",
+            LARGEST,
+        )
 
 
 def along_axes(table: FloatArray, matrices: Sequence[FloatArray | None]) -> FloatArray:

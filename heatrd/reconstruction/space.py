@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space import SPACING, SpaceProblem, as_certificate, space_problem
 from heatrd.certificate.space_dual import check_nodes
-from heatrd.errors import InvalidInput
+from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import Field
@@ -94,7 +94,10 @@ def reconstruct(
     atomic = exchanged(source, problem, tol, accuracy, deadline, start)
     while _unsure(problem, atomic, tol) and problem.tiles.size < _MOST_REFINED and time.thread_time() < deadline:
         spacing *= _REFINED
-        problem = space_problem(source, epsilon, spacing=spacing)
+        try:
+            problem = space_problem(source, epsilon, spacing=spacing)
+        except (InvalidInput, TooLarge):  # what was found stays
+            break
         other = exchanged(source, problem, tol, accuracy, deadline, atomic.law)
         if other.gap > 0.7 * atomic.gap:
             break

@@ -76,7 +76,8 @@ class Tabulated(Source):
         log_mass = float(np.log(mass) + np.log(top) + np.log(self._widths).sum())
         if not normalize and not abs(log_mass) <= _MASS_TOLERANCE:
             raise InvalidInput(
-                f"tabulated: the density integrates to {_exp(log_mass):.6g}, not 1; pass normalize=True to rescale it"
+                f"tabulated: the density integrates to {_exp(log_mass):.6g}, not 1; pass normalize=True (--normalize) "
+                "to rescale it"
             )
         self._given = table, bool(normalize)  # kept: to normalise twice would change last digits
         self._unit_density = table / top / mass
