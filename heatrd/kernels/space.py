@@ -239,3 +239,36 @@ def scatter_gram(block, near, size, gram):
             for b in range(a + 1):
                 for s in range(size):
                     row[near[b] * size + s] += block[a * size + r, b * size + s]
+
+
+@jit
+def block_pattern(matrix, size, least):
+    """Which blocks of ``size`` rows and columns have an entry above ``least``, (m, m), from the lower half."""
+    m = matrix.shape[0] // size
+    out = np.zeros((m, m), np.bool_)
+    for a in range(m):
+        for r in range(a * size, (a + 1) * size):
+            for b in range(a + 1):
+                if not out[a, b]:
+                    for s in range(b * size, min((b + 1) * size, r + 1)):
+                        if abs(matrix[r, s]) > least:
+                            out[a, b] = True
+                            out[b, a] = True
+    return out
+
+
+@jit
+def permuted_panel(matrix, order, size, pattern, first, last, out):
+    """Columns of the blocks ``order[first:last]``, from the diagonal down, of the matrix with its blocks reordered.
+
+    ``out`` (rows, columns) is zero before; the lower half of ``matrix`` is read, where ``pattern`` has a block.
+    """
+    for a in range(first, first + out.shape[0] // size):
+        for b in range(first, min(a + 1, last)):
+            if not pattern[order[a], order[b]]:
+                continue
+            i, j = order[a] * size, order[b] * size
+            u, v = (a - first) * size, (b - first) * size
+            for r in range(size):
+                for s in range(size if b < a else r + 1):
+                    out[u + r, v + s] = matrix[max(i + r, j + s), min(i + r, j + s)]

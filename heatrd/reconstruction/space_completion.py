@@ -12,6 +12,8 @@ comes from need not be solved again.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array
@@ -27,8 +29,23 @@ FloatArray = NDArray[np.float64]
 
 _REACH = {2: 12.0, 3: 9.0}  # √ε: in the tails, where 1/Z̃ is capped, c is made of nodes far away
 _TINY = 1e-14  # terms of c below are left out
+_SPARSE = 0.05  # share of entries up to which a sparse product is faster
+_BATCH = 4_000_000  # entries of a dense block
 _LARGEST = 600.0  # log k/Z̃: more is out of range
 _IDLE = 1e-3  # of what it was thought to need: an atom with less weight is left out
+
+
+def _gram(a: Any) -> FloatArray:
+    """AᵀA of a sparse matrix, block by block of rows where it is not so sparse."""
+    rows, columns = a.shape
+    if a.nnz <= _SPARSE * rows * columns:
+        return np.asarray((a.T @ a).toarray())
+    a, out = a.tocsr(), np.zeros((columns, columns))
+    step = max(1, _BATCH // columns)
+    for first in range(0, rows, step):
+        block = a[first : first + step].toarray()
+        out += block.T @ block
+    return out
 
 
 class Missing:
@@ -73,7 +90,7 @@ class Missing:
         def assemble(eta: FloatArray) -> tuple[FloatArray, FloatArray]:
             z = 1 + ratios @ eta
             scaled = csc_array(ratios * np.sqrt(eta)).multiply((np.sqrt(mu) / z)[:, None])
-            return ratios.T @ (mu / z), (scaled.T @ scaled).toarray()
+            return ratios.T @ (mu / z), _gram(scaled)
 
         eta = optimal_additions(assemble, self.needs, self._excess)
         keep = eta > _IDLE * self.needs

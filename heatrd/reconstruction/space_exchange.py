@@ -51,6 +51,7 @@ _REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
 _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor error of the moments holds up the gap
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
 _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
+_GOOD_ENOUGH = 0.8  # of tol: a gap that asks for no further atoms of the law
 _COMPLETIONS = 4  # times that atoms are added to its dual
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
 _LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
@@ -83,20 +84,22 @@ def exchanged(
     source: Source, problem: SpaceProblem, tol: float, accuracy: float, deadline: float, start: DiscreteLaw | None
 ) -> Certificate:
     """Return the certificate of the best law found until ``deadline`` (processor time of this thread, seconds)."""
-    exchange = _Exchange(source, problem, tol, accuracy)
+    exchange = _Exchange(source, problem, tol, accuracy, deadline)
     if start is None:
         y, w = first_shape(problem, exchange.views, accuracy)
     else:
         keep = start.weights > 1e-9
         y, w = problem.scaled(start.points[keep]), start.weights[keep]
-    return exchange.run(y, w, deadline)
+    return exchange.run(y, w)
 
 
 class _Exchange:
     """The state of one exchange."""
 
-    def __init__(self, source: Source, problem: SpaceProblem, tol: float, accuracy: float) -> None:
-        self.tol, self.accuracy, self.dim = tol, accuracy, source.dim
+    def __init__(
+        self, source: Source, problem: SpaceProblem, tol: float, accuracy: float, deadline: float = np.inf
+    ) -> None:
+        self.tol, self.accuracy, self.dim, self.deadline = tol, accuracy, source.dim, deadline
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
@@ -112,7 +115,12 @@ class _Exchange:
         """Whether the search looks through the sharp quadrature already."""
         return self.tiles is self.views.fine
 
-    def run(self, y: FloatArray, w: FloatArray, deadline: float) -> Certificate:
+    @property
+    def late(self) -> bool:
+        """Whether the time is up."""
+        return time.thread_time() > self.deadline
+
+    def run(self, y: FloatArray, w: FloatArray) -> Certificate:
         """Fill the law, then find duals near it, until one repaired proves the tolerance."""
         worst, gap, ends = np.inf, np.inf, False
         for cycle in range(_CYCLES):
@@ -120,14 +128,14 @@ class _Exchange:
             if cycle < _FILLING_CYCLES:
                 excess = self._excess(self.tiles, y, w, self._rough(worst))
                 _log.debug("%d m=%d sup=%.2e matter=%.2e", cycle, len(w), excess.log_sup, excess.worst)
-                late = time.thread_time() > deadline
+                late = self.late
                 if self._good(excess) or late:
                     excess, ends = self._law_judged(y, w, excess, late)
                 if not (ends or late):
                     y, w, worst = self._filled(y, w, excess)
             else:
                 y, w, gap = self._dualised(y, w, cycle, min(worst, gap))
-                late = time.thread_time() > deadline
+                late = self.late
                 if self._close(cycle, gap) or late:
                     y, w, ends = self._dual_judged(y, w, late)
             if ends or late:
@@ -147,7 +155,7 @@ class _Exchange:
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
         else:
-            self.tilt = dual_tilt(self.tiles, y, w, _DAMPING)
+            self.tilt = dual_tilt(self.tiles, y, w, _DAMPING, curvature=self.views.steering)
         y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
         _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
         if gap > self.tol and self.narrowing == before:
@@ -258,6 +266,7 @@ class _Exchange:
             tol=0.05 * self.tol,
             iterations=25 if settled else 18,
             shift=1e-7 if settled else 1e-4,
+            deadline=self.deadline,
         )
         return merged(result.points, result.weights, 0.02)
 
@@ -280,7 +289,9 @@ class _Exchange:
         """The dual point of the convex problem around these atoms, and the better of both laws."""
         centres, weights, radii = self._centres(y, w, radius)
         mass = self.views.mass_at(centres)
-        found = optimal_moments(self.tiles, centres, weights, mass, radii, curvature=self.views.steering, tol=tol)
+        found = optimal_moments(
+            self.tiles, centres, weights, mass, radii, curvature=self.views.steering, tol=tol, deadline=self.deadline
+        )
         points, masses = found.law()
         tilt = found.dual()
         ideal = -float(self.tiles.weights @ tilt.log_sum(self.tiles))
@@ -324,6 +335,11 @@ class _Exchange:
                 break
             left = 0.0
             self.tilt = missing.added(self.tilt)
+            if self.late:
+                break
+        gap = self._gap(tiles, y, w) + left
+        if gap <= _GOOD_ENOUGH * self.tol:
+            return y, w, gap
         added, eta = merged(self.tilt.points[given:], np.exp(self.tilt.log_weights[given:]), _APART)
         apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2
         take = _worth(eta, 0.2 * _NEGLIGIBLE * self.tol) & apart
@@ -342,7 +358,7 @@ class _Exchange:
             if not len(new):
                 break
             y, w = self._insert(y, w, new, (1 if times == 0 else 10) * _LOOSE * worst)
-            if times == _FILLINGS or worst <= 10 * self.tol:
+            if times == _FILLINGS or worst <= 10 * self.tol or self.late:
                 break
             close = True
             excess = self._excess(self.tiles, y, w, max(self._rough(worst), 1e-3 * worst))

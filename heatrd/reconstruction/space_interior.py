@@ -16,16 +16,20 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, cho_factor, cho_solve
+from scipy.linalg import blas
 
 from heatrd.kernels.space import posterior_features, posterior_moments, scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
+from heatrd.reconstruction.cholesky import Factor, factorised
 
-__all__ = ["Weights", "optimal_additions", "optimal_weights", "posterior_gram", "tile_hessian"]
+__all__ = ["Weights", "compressed", "optimal_additions", "optimal_weights", "posterior_gram", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 _DROP = 26.0  # terms of c below a relative 5e-12 are left out here
+_DROP_SINGLE = 16.0
+_FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 
 
@@ -38,7 +42,8 @@ def posterior_gram(
     """Σ_i g_i g_iᵀ, g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j, lower half, (m·size, m·size), size = 1 or 1 + d.
 
     With size > 1 also Σ_i μ_i P_ij (x_i − y_j)(x_i − y_j)ᵀ/w_j, (m, d, d), upper half. Posterior masses below
-    e^−drop are left out.
+    e^−drop are left out; where these are above the rounding of single precision, it is what the products are worked
+    out in.
     """
     m, d = points.shape
     gram, second = np.zeros((m * size, m * size)), np.zeros((m if size > 1 else 0, d, d))
@@ -47,8 +52,19 @@ def posterior_gram(
         rows, some = tiles.rows(t), near[pointer[t] : pointer[t + 1]]
         g = np.empty((rows.stop - rows.start, size * len(some)))
         posterior_features(tiles.points[rows], mu[rows], points, log_w, some, drop, size, g, second)
-        scatter_gram(blas.dsyrk(1.0, g.T).T, some, size, gram)
+        g, some = compressed(g, some, size)
+        block = blas.ssyrk(1.0, g.astype(np.float32).T) if drop <= _DROP_SINGLE else blas.dsyrk(1.0, g.T)
+        scatter_gram(block.T, some, size, gram)
     return gram, second
+
+
+def compressed(features: FloatArray, near: IntArray, size: int) -> tuple[FloatArray, IntArray]:
+    """Without the atoms, or blocks of ``size`` columns, whose first column is zero at all nodes."""
+    blocks = features.reshape(len(features), -1, size)
+    used = np.flatnonzero(blocks[:, :, 0].any(axis=0))
+    if len(used) > _FULL * len(near):
+        return features, near
+    return blocks[:, used].reshape(len(features), -1), near[used]
 
 
 def tile_hessian(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -150,7 +166,7 @@ def _followed(
         root = np.sqrt(w)
         h[np.diag_indices(len(w))] += s + 1e-14
         try:
-            factor = cho_factor(h, lower=True, overwrite_a=True, check_finite=False)
+            factor = factorised(h)
         except np.linalg.LinAlgError:
             break
         dw, ds = _direction(factor, root, w, s, residual, np.zeros(len(w)))
@@ -164,7 +180,7 @@ def _followed(
 
 
 def _direction(
-    factor: tuple[FloatArray, bool],
+    factor: Factor,
     root: FloatArray,
     w: FloatArray,
     s: FloatArray,
@@ -173,5 +189,5 @@ def _direction(
 ) -> tuple[FloatArray, FloatArray]:
     """Solve S Δw + W Δs = target − w s with Δs = HΔw − residual."""
     rhs = (target - w * s) + w * residual
-    step = root * cho_solve(factor, rhs / root, check_finite=False)
+    step = root * factor.solve(rhs / root)
     return step, (target - w * s - s * step) / w

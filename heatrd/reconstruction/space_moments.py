@@ -21,16 +21,19 @@ and Mehrotra's corrector and Gondzio's, on the weighted central path X_j S_j = �
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas, cho_factor, cho_solve
+from scipy.linalg import blas
 
 from heatrd.certificate.space_dual import Tilt
 from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum
 from heatrd.kernels.space import scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
+from heatrd.reconstruction.cholesky import factorised
+from heatrd.reconstruction.space_interior import compressed
 
 __all__ = ["Moments", "optimal_moments"]
 
@@ -161,6 +164,7 @@ class _Problem:
                 _DROP_ROUGH,
                 f,
             )
+            f, near = compressed(f, near, size)
             scatter_gram(blas.dsyrk(1.0, f.T).T, near, size, gram)
         return gram
 
@@ -202,7 +206,7 @@ class _Scaled:
         outer = (at.multiplier / self.room)[:, None, None] * self.ball[:, :, None] * self.ball[:, None, :]
         matrix.reshape(m, size, m, size)[j, :, j, :] += np.eye(size) + outer
         matrix[np.diag_indices(len(matrix))] *= 1 + _RIDGE
-        self.factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        self.factor = factorised(matrix, size)
 
     def _coordinates(self, symmetric: FloatArray) -> FloatArray:
         return np.asarray(np.einsum("aij,nij->na", self.basis, symmetric))
@@ -211,7 +215,7 @@ class _Scaled:
         """ΔX̃, ΔS̃, Δ⟨Q, X⟩, Δλ towards X̃∘S̃ = Λ² + target and λ⟨Q, X⟩ raised by ``product``."""
         both = 2 * target / (self.values[:, :, None] + self.values[:, None, :])
         right = self._coordinates(both + self.residual) + (product / self.room)[:, None] * self.ball
-        step = cho_solve(self.factor, right.ravel(), check_finite=False).reshape(right.shape)
+        step = self.factor.solve(right.ravel()).reshape(right.shape)
         dx = np.einsum("na,aij->nij", step, self.basis)
         room = (self.ball * step).sum(axis=1)
         return dx, both - dx, room, (product - self.at.multiplier * room) / self.room
@@ -261,6 +265,7 @@ def optimal_moments(
     curvature: Tiles | None = None,
     tol: float = 1e-10,
     iterations: int = 40,
+    deadline: float = np.inf,
 ) -> Moments:
     """Minimise F over the moments of the balls around given centres.
 
@@ -278,6 +283,10 @@ def optimal_moments(
         A coarser quadrature for the Hessian.
     tol : float
         Stop where τ and the scaled residual of S are below this.
+    iterations : int
+        Most steps.
+    deadline : float
+        Processor time of this thread, seconds, after which no further step is taken.
     """
     mass = np.maximum(mass, 1e-25)
     problem = _Problem(tiles, tiles if curvature is None else curvature, points, mass)
@@ -287,7 +296,7 @@ def optimal_moments(
     ball[:, 0, 0] = radii**2
     tau, done = np.inf, 0
     log_z = problem.log_z(now.x)
-    while done < iterations:
+    while done < iterations and time.thread_time() < deadline:
         residual = now.s - problem.slack(log_z) + now.multiplier[:, None, None] * ball
         room = _inner(now.x, ball)
         tau = float(np.mean((_inner(now.x, now.s) + room * now.multiplier) / mass)) / (size + 1)

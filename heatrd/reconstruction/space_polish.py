@@ -13,17 +13,18 @@ shift λ keeps the steps finite there, and they do not move c.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from heatrd.certificate.space_dual import TILT_FLOOR, Tilt
 from heatrd.kernels.space import posterior_moments, posterior_tilt
 from heatrd.quadrature.tiles import Tiles, near_atoms
+from heatrd.reconstruction.cholesky import Factor, factorised
 from heatrd.reconstruction.space_interior import posterior_gram
 
 __all__ = ["Polished", "State", "dual_tilt", "polish", "tile_state"]
@@ -33,6 +34,7 @@ FloatArray = NDArray[np.float64]
 _DROP_SHARP = 26.0  # in the Hessian below 5e-12
 _DROP_ROUGH = 16.0  # and in a rough one below 1e-7
 _RESTLESS, _SWEEPS = 0.5, 10  # expectation–maximisation as long as c or ∇c of an atom are further off, at most
+_LOWERED, _LOWERED_AFTER_FAILURE = (0.1, 0.5), (0.5, 1.0)  # the shift, after a good step and after another
 _SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 
@@ -97,12 +99,21 @@ def _hessian(
     return hessian, blocks
 
 
-def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: float, steps: int = 3) -> Tilt:
+def dual_tilt(
+    tiles: Tiles,
+    points: FloatArray,
+    weights: FloatArray,
+    damping: float,
+    *,
+    curvature: Tiles | None = None,
+    steps: int = 3,
+) -> Tilt:
     """Signed changes of the atoms after which c(y_j) = 1 and ∇c(y_j) = 0 at every atom where it stands.
 
     The dual point α = 1/Z̃, Z̃ = Σ_j w_j (1 + a_j + b_j·∇) k, need not come from a law, so Z̃ is linear in (a, b) and
     −Σ μ log Z̃ + Σ w_j a_j is convex: Newton's steps with the Hessian GᵀG. Its c misses 1 by the square of what the
     c of the law misses. The penalty ½ Σ (damping w_j + 1e-12)(a_j² + ‖b_j‖²) holds superfluous and weightless atoms.
+    With ``curvature``, a coarser quadrature, the Hessian of the first step comes from there and serves for all.
     """
     m, d = points.shape
     log_w, root = np.log(weights), np.sqrt(weights)
@@ -110,16 +121,20 @@ def dual_tilt(tiles: Tiles, points: FloatArray, weights: FloatArray, damping: fl
     where = tiles.points, tiles.weights, tiles.starts, points, log_w, pointer, near
     a, b, r = np.zeros(m), np.zeros((m, d)), np.zeros(tiles.size)
     penalty = damping + 1e-12 / weights
+    factor: Factor | None = None
     for _ in range(steps):
         tilted = tiles.weights / np.maximum(1 + r, TILT_FLOOR)
         c, gradient, log_z = np.zeros(m), np.zeros((m, d)), np.empty(tiles.size)
         posterior_moments(where[0], tilted, *where[2:], tiles.drop, log_z, c, gradient)
-        gram, _ = posterior_gram(tiles, tilted**2 / tiles.weights, points, log_w, _DROP_SHARP, 1 + d)
-        gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
         g = np.column_stack([c - 1, gradient]) * root[:, None]
         g -= (penalty * root)[:, None] * np.column_stack([a, b])
         try:
-            step = cho_solve(cho_factor(gram, lower=True, overwrite_a=True, check_finite=False), g.ravel())
+            if factor is None or curvature is None:
+                there = (tiles, tilted**2 / tiles.weights) if curvature is None else (curvature, curvature.weights)
+                gram, _ = posterior_gram(*there, points, log_w, _DROP_SHARP, 1 + d)
+                gram[np.diag_indices(len(gram))] += np.repeat(penalty, 1 + d)
+                factor = factorised(gram, 1 + d)
+            step = factor.solve(g.ravel())
         except np.linalg.LinAlgError:
             break
         step = step.reshape(m, 1 + d) / root[:, None]
@@ -151,11 +166,11 @@ class _Newton:
         self.state, self.root = state, np.sqrt(state.weights)
         g = np.column_stack([1 - state.c, -state.gradient]) * self.root[:, None]
         self.gradient = g.ravel()
-        self.hessian, blocks = state.second()
+        self.matrix, blocks = state.second()
         values, vectors = np.linalg.eigh(blocks)
         turned = np.einsum("nij,nj,nkj->nik", vectors, 2 * np.maximum(values, 0.0), vectors)
         m, size = g.shape
-        self.matrix = self.hessian.copy()
+        self.saddle = self.matrix.copy() if len(self.gradient) <= _SPECTRAL else None
         j = np.arange(m)
         self.matrix.reshape(m, size, m, size)[j, :, j, :] += turned
 
@@ -165,20 +180,18 @@ class _Newton:
 
     def step(self, shift: float) -> tuple[FloatArray, FloatArray, float] | None:
         """(δ log w, δ y, predicted decrease), or None where rounding leaves the matrix not positive."""
-        matrix = self.matrix.copy()
-        matrix[np.diag_indices(len(matrix))] += shift
         try:
-            factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            factor = factorised(self.matrix, 1 + self.state.points.shape[1], shift=shift, overwrite=False)
         except np.linalg.LinAlgError:
             return None
-        q = -cho_solve(factor, self.gradient, check_finite=False)
+        q = -factor.solve(self.gradient)
         return (*self._split(q), float(-0.5 * self.gradient @ q))
 
     def escape(self) -> list[tuple[FloatArray, FloatArray]]:
         """Trial steps along the direction of most negative curvature (a saddle: an atom about to split)."""
-        if len(self.gradient) > _SPECTRAL:
+        if self.saddle is None:
             return []
-        values, vectors = np.linalg.eigh(self.hessian)
+        values, vectors = np.linalg.eigh(self.saddle)
         if values[0] > -1e-8:
             return []
         dl, dy = self._split(vectors[:, 0])
@@ -194,6 +207,7 @@ def polish(
     tol: float = 1e-11,
     iterations: int = 40,
     shift: float = 1e-4,
+    deadline: float = np.inf,
 ) -> Polished:
     """Minimise F over positions and weights from a start near the solution.
 
@@ -205,10 +219,16 @@ def polish(
         Start.
     tol : float
         Stop when |1 − c_j| and ‖∇c_j‖ are below this at every atom.
+    iterations : int
+        Most steps.
+    shift : float
+        Levenberg and Marquardt's, to start with.
+    deadline : float
+        Processor time of this thread, seconds, after which no further step is taken.
     """
     state = _swept(evaluate, evaluate(points, weights))
     done = 0
-    while done < iterations:
+    while done < iterations and time.thread_time() < deadline:
         done += 1
         newton = _Newton(state)
         following = None if state.worst() <= tol else _descend(evaluate, newton, shift)
@@ -237,6 +257,7 @@ def _descend(evaluate: Evaluation, newton: _Newton, shift: float) -> tuple[State
     """One accepted step and the next shift; None where no step helps any more."""
     state = newton.state
     noise = 1e-13 * (1 + abs(state.objective))
+    easier, same = _LOWERED
     for _ in range(12):
         step = newton.step(shift)
         if step is None:
@@ -251,9 +272,8 @@ def _descend(evaluate: Evaluation, newton: _Newton, shift: float) -> tuple[State
         better = trial.residual() < 0.9 * state.residual() or trial.worst() < 0.9 * state.worst()
         if gain > max(1e-3 * predicted, noise) or (silent and better):
             good = silent or gain > 0.5 * predicted
-            shift = max(shift * (0.1 if good else 0.5), 1e-13)
-            return trial, shift
-        shift = max(6 * shift, 1e-12)
+            return trial, max(shift * (easier if good else same), 1e-13)
+        shift, (easier, same) = max(6 * shift, 1e-12), _LOWERED_AFTER_FAILURE
         if shift > 1e3:
             break
     return None

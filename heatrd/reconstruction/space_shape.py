@@ -19,6 +19,7 @@ from heatrd.reconstruction.space_views import Views
 __all__ = ["MEMORY", "MOST_ATOMS", "MOST_MOMENTS", "first_shape", "merged", "predicted_bytes"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 _log = logging.getLogger(__name__)
 
 MEMORY = 4 * 2**30  # bytes
@@ -26,6 +27,8 @@ MOST_ATOMS = {2: 2500, 3: 1500}
 MOST_MOMENTS = {2: 6000, 3: 3000}  # unknowns of the convex problem of moments
 _MOST_CANDIDATES = 6000
 _LATTICE = 1.2  # spacing, of √ε
+_DENSE = 1.0  # the denser one's
+_CORE = 200  # inner nodes for which it is worth while
 _CLUSTER = 1.3  # radius of clusters, of the spacing
 # lattice nodes with less than this share of the largest mass around one are left out; nodes of μ too
 _LIGHT = {2: 1e-8, 3: 3e-3}
@@ -34,6 +37,10 @@ _LIGHT_NODES = {2: 0.0, 3: 1e-4}
 
 def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[FloatArray, FloatArray]:
     """Interior point on a lattice where μ blurred has mass, then clusters.
+
+    Where a node and all its neighbours have weight, ν seems to have a density, of which a lattice is a good quadrature.
+    Where there are many such inner nodes, all is solved once more on a denser lattice, and its inner nodes stay as
+    they are.
 
     Raises
     ------
@@ -44,23 +51,58 @@ def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[F
     heavy = tiles.weights > _LIGHT_NODES.get(dim, 1e-4) * tiles.weights.max()
     if not heavy.all():
         tiles = make_tiles(tiles.points[heavy], tiles.weights[heavy] / tiles.weights[heavy].sum())
-    y = _near_lattice(tiles, _LATTICE)
-    shape = views.mass_around(y)
+    nodes = _near_lattice(tiles, _LATTICE)
+    shape = views.mass_around(_at(nodes, _LATTICE))
     keep = shape > _LIGHT.get(dim, 3e-3) * shape.max()
-    y, shape = y[keep], shape[keep]
-    _refuse(problem, views, len(y), accuracy)
+    nodes, shape = nodes[keep], shape[keep]
+    _refuse(problem, views, len(nodes), accuracy)
+    nodes, w = _active(tiles, nodes, _LATTICE, shape)
+    if np.count_nonzero(_inner(nodes)) < _CORE:
+        return _clusters(_at(nodes, _LATTICE), w, _CLUSTER * _LATTICE)
+    nodes = _denser(nodes)
+    nodes, w = _active(tiles, nodes, _DENSE, views.mass_around(_at(nodes, _DENSE)))
+    inner = _inner(nodes)
+    y, rest = _clusters(_at(nodes[~inner], _DENSE), w[~inner], _CLUSTER * _LATTICE)
+    return np.concatenate([_at(nodes[inner], _DENSE), y]), np.concatenate([w[inner], rest])
+
+
+def _at(nodes: IntArray, spacing: float) -> FloatArray:
+    """Where lattice nodes are, units of √ε."""
+    return np.asarray(spacing * nodes, dtype=np.float64)
+
+
+def _active(tiles: Tiles, nodes: IntArray, spacing: float, shape: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The lattice nodes that have weight, and the weights."""
     t0 = time.monotonic()
-    found = optimal_weights(partial(tile_hessian, tiles, y), shape, shape, tol=1e-6)
+    found = optimal_weights(partial(tile_hessian, tiles, _at(nodes, spacing)), shape, shape, tol=1e-6)
     _log.debug(
         "interior point: N=%d M=%d tau=%.1e %d it %.2fs active %d",
         tiles.size,
-        len(y),
+        len(nodes),
         found.complementarity,
         found.iterations,
         time.monotonic() - t0,
         int(found.active.sum()),
     )
-    return _clusters(y[found.active], found.weights[found.active], _CLUSTER * _LATTICE)
+    return nodes[found.active], found.weights[found.active]
+
+
+def _inner(nodes: IntArray) -> NDArray[np.bool_]:
+    """Whether all 2d neighbours of a lattice node are among the nodes."""
+    low = nodes.min(axis=0) - 1
+    shape = tuple(nodes.max(axis=0) - low + 2)
+    taken = np.zeros(shape, dtype=bool)
+    taken[tuple((nodes - low).T)] = True
+    steps = np.concatenate([np.eye(nodes.shape[1], dtype=np.int64)] * 2)
+    steps[len(steps) // 2 :] *= -1
+    return np.asarray(np.all([taken[tuple((nodes - low + step).T)] for step in steps], axis=0))
+
+
+def _denser(nodes: IntArray) -> IntArray:
+    """The nodes of the denser lattice next to those given."""
+    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * nodes.shape[1], indexing="ij"), axis=-1).reshape(-1, nodes.shape[1])
+    moved = np.rint(nodes * (_LATTICE / _DENSE)).astype(np.int64)[:, None, :] + steps
+    return np.asarray(np.unique(moved.reshape(-1, nodes.shape[1]), axis=0))
 
 
 def _refuse(problem: SpaceProblem, views: Views, candidates: int, accuracy: float) -> None:
@@ -95,13 +137,13 @@ def predicted_bytes(problem: SpaceProblem, coarse: Tiles, candidates: int, accur
     return 8 * (12 * (dim + 2) * nodes + 3 * candidates**2 + 4 * max(unknowns, moments) ** 2 + 3 * values)
 
 
-def _near_lattice(tiles: Tiles, spacing: float) -> FloatArray:
-    """Lattice nodes in or next to the tiles' boxes."""
+def _near_lattice(tiles: Tiles, spacing: float) -> IntArray:
+    """Lattice nodes in or next to the tiles' boxes, in units of the spacing."""
     out = []
     for low, high in zip(tiles.low, tiles.high):
         axes = [np.arange(np.floor(a / spacing), np.ceil(b / spacing) + 1) for a, b in zip(low, high)]
         out.append(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, tiles.dim))
-    return np.asarray(spacing * np.unique(np.concatenate(out).astype(np.int64), axis=0))
+    return np.asarray(np.unique(np.concatenate(out).astype(np.int64), axis=0))
 
 
 def _clusters(y: FloatArray, w: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:

@@ -17,7 +17,7 @@ FloatArray = NDArray[np.float64]
 _COARSE = {2: (0.38, 0.01, 0.4), 3: (0.5, 0.01, 1.0)}
 _ROUGH, _ROUGHEST = 1.0, 10.0  # errors of both where the source sets them, of tol
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
-_TILE = 6.0  # side of its tiles in space, √ε: fewer and larger blocks
+_TILE = 4.0  # side of its tiles in space, √ε
 
 
 class Views:
