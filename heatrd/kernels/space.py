@@ -243,15 +243,21 @@ def scatter_gram(block, near, size, gram):
 
 @jit
 def block_pattern(matrix, size, least):
-    """Which blocks of ``size`` rows and columns have an entry above ``least``, (m, m), from the lower half."""
+    """Which blocks of ``size`` rows and columns have an entry a_rs above ``least`` √(a_rr a_ss), (m, m).
+
+    The lower half is read.
+    """
     m = matrix.shape[0] // size
+    root = np.empty(matrix.shape[0])
+    for r in range(root.size):
+        root[r] = math.sqrt(max(matrix[r, r], 0.0))
     out = np.zeros((m, m), np.bool_)
     for a in range(m):
         for r in range(a * size, (a + 1) * size):
             for b in range(a + 1):
                 if not out[a, b]:
                     for s in range(b * size, min((b + 1) * size, r + 1)):
-                        if abs(matrix[r, s]) > least:
+                        if abs(matrix[r, s]) > least * root[r] * root[s]:
                             out[a, b] = True
                             out[b, a] = True
     return out

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.spatial import KDTree
 
 from heatrd.errors import InvalidInput, TooLarge
 from heatrd.quadrature.table import table_nodes
@@ -26,6 +27,7 @@ __all__ = ["SpaceNodes", "is_exact", "space_nodes"]
 FloatArray = NDArray[np.float64]
 
 NEGLIGIBLE = 1e-17
+_LIGHT = {3: 0.5}  # of the mass that may be left out: what the lightest nodes in space may carry together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,12 +81,12 @@ def space_nodes(source: Source, spacing: float, mass: float, error: float = 0.0)
         return _merged(np.asarray(points, dtype=float), np.asarray(weights, dtype=float))
     own = getattr(source, "nodes", None)
     if own is not None:
-        return _finish(*own(spacing, mass))
+        return _finish(mass, *own(spacing, mass))
     if isinstance(source, Tabulated):
-        return _finish(*table_nodes(source, spacing, error))
+        return _finish(mass, *table_nodes(source, spacing, error))
     if isinstance(source, GaussianMixture):
-        return _finish(*_mixture_nodes(source, spacing, mass))
-    return _finish(*_lattice_nodes(source, spacing, mass))
+        return _finish(mass, *_mixture_nodes(source, spacing, mass))
+    return _finish(mass, *_lattice_nodes(source, spacing, mass))
 
 
 def _merged(points: FloatArray, weights: FloatArray) -> SpaceNodes:
@@ -95,14 +97,19 @@ def _merged(points: FloatArray, weights: FloatArray) -> SpaceNodes:
     return SpaceNodes(unique[keep], total[keep] / total.sum(), exact=True)
 
 
-def _finish(points: FloatArray, weights: FloatArray, tail_mass: float = 0.0, tail_energy: float = 0.0) -> SpaceNodes:
+def _finish(
+    mass: float, points: FloatArray, weights: FloatArray, tail_mass: float = 0.0, tail_energy: float = 0.0
+) -> SpaceNodes:
+    """The lightest nodes in space, most of them in corners far out, are left out as well."""
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InvalidInput("the density has NaN, infinite or negative values; give one that is finite and non-negative")
     keep = weights > NEGLIGIBLE * weights.max() / max(1.0, np.sqrt(len(weights)))
-    lost = float(weights[~keep].sum())
-    w = weights[keep]
-    span = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
-    return SpaceNodes(points[keep], w / w.sum(), tail_mass + lost, tail_energy + lost * span**2, False)
+    ascending = np.argsort(weights, kind="stable")
+    spare = _LIGHT.get(points.shape[1], 0.0) * mass * weights.sum()
+    keep[ascending[np.cumsum(weights[ascending]) <= spare]] = False
+    w, lost = weights[keep], weights[~keep]
+    apart = KDTree(points[keep]).query(points[~keep])[0] if lost.any() else np.zeros(len(lost))
+    return SpaceNodes(points[keep], w / w.sum(), tail_mass + lost.sum(), tail_energy + lost @ apart**2, False)
 
 
 def normal_reach(mass: float, dim: int) -> float:

@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 _SMALL = 1800  # unknowns up to which the whole is factorised at once
 _WORTHY = 0.5  # share of the work that is left, above which it is as well
 _PANEL = 192
-_ZERO = 1e-15  # of the largest diagonal entry
+_ZERO = 1e-16  # of the root of both diagonal entries
 
 
 class Factor(Protocol):
@@ -90,7 +90,7 @@ def factorised(matrix: FloatArray, size: int = 1, *, shift: float = 0.0, overwri
     """
     n = len(matrix)
     if n > _SMALL:
-        pattern = block_pattern(matrix, size, _ZERO * float(np.diagonal(matrix).max()))
+        pattern = block_pattern(matrix, size, _ZERO)
         atoms = reverse_cuthill_mckee(csr_array(pattern), symmetric_mode=True).astype(np.int64)
         reach = _reach(pattern[np.ix_(atoms, atoms)])
         if ((reach - np.arange(len(reach))).astype(float) ** 2).sum() < _WORTHY * len(reach) ** 3 / 3:

@@ -52,7 +52,7 @@ _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor er
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
 _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
 _GOOD_ENOUGH = 0.8  # of tol: a gap that asks for no further atoms of the law
-_COMPLETIONS = 4  # times that atoms are added to its dual
+_COMPLETIONS = 8  # times that atoms are added to its dual
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
 _LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
 
