@@ -36,7 +36,7 @@ from heatrd.sources import (
 )
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.02)
-# not among the claims: these stay above the tolerance after 170 s
+# not among the claims: slower than the targets, up to the deadline of 170 s where the gap may stay above the tolerance
 EXCEPT = {("banana", 0.02), ("mixture-3d", 0.1), ("cut-normal-3d", 0.2), ("cut-normal-3d", 0.1)}
 
 

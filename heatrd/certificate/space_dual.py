@@ -238,7 +238,9 @@ class Measured:
             other = values_on(fields[1], result, high, self.accuracy).ravel()
             values = np.maximum(values, other) + np.abs(values - other)
             top = max(top, float(values.max()))
-        found, excess = local_maxima(result, top) if maxima else (np.zeros((0, result.centres.shape[1])), np.zeros(0))
+        found, excess = np.zeros((0, result.centres.shape[1])), np.zeros(0)
+        if maxima:
+            found, excess = local_maxima(result, top, self.accuracy)
         where = np.concatenate([*points, found])
         logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
         return Supremum(max(float(np.log(top)), self.beyond_range()), found, excess, where, logs)

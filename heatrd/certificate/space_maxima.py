@@ -27,11 +27,12 @@ _DISTINCT = 0.4  # √ε: maxima closer than this count once
 _BATCH = 2_000_000  # coefficients gathered at once
 
 
-def local_maxima(result: Scan, top: float) -> tuple[FloatArray, FloatArray]:
+def local_maxima(result: Scan, top: float, slack: float = 0.0) -> tuple[FloatArray, FloatArray]:
     """Local maxima of c with c > 1, highest first, and their excess c − 1.
 
-    Where the proved bound ``top`` is higher than all of them there is a second, denser search: on a narrow slanting
-    ridge no grid point need be near the maximum, which then has no start among the grid's own.
+    Where the proved bound ``top`` is higher than all of them, and by more than its own ``slack``, there is a second,
+    denser search: on a narrow slanting ridge no grid point need be near the maximum, which then has no start among the
+    grid's own.
     """
     dim = result.centres.shape[1]
     flat = result.values.reshape(len(result.values), int(np.prod(result.values.shape[1:])))
@@ -40,7 +41,7 @@ def local_maxima(result: Scan, top: float) -> tuple[FloatArray, FloatArray]:
         return np.zeros((0, dim)), np.zeros(0)
     ascent = _Ascent(result, high)
     y, excess = ascent.climbed(np.concatenate([_grid_maxima(result, int(cell)) for cell in high]))
-    if excess.max(initial=0.0) < 0.5 * (top - 1):
+    if excess.max(initial=0.0) < 0.5 * (top - 1) and top - 1 > 2 * slack:
         every = max(1, result.count // 6)
         thin = np.zeros((result.count,) * dim, dtype=bool)
         thin[(slice(every // 2, None, every),) * dim] = True

@@ -181,7 +181,9 @@ class _Exchange:
         """How sharply c is looked at while its excess still matters so much."""
         if self.fine:
             return self.accuracy
-        return max(self.accuracy, min(1e-4 * worst, 1e-6 if self.dim == 2 else 1e-3))
+        if self.dim == 2:
+            return max(self.accuracy, min(1e-4 * worst, 1e-6))
+        return max(5 * self.accuracy, min(1e-4 * worst, 1e-3))
 
     def _gap(self, tiles: Tiles, y: FloatArray, w: FloatArray) -> float:
         """F of the law less what the dual, capped, proves where its c is at most 1."""
@@ -331,12 +333,10 @@ class _Exchange:
             _log.debug(
                 "   sup=%.2e matter=%.2e, %d of %d maxima need %.2e", found.log, matter, some.sum(), len(some), left
             )
-            if matter < _NEGLIGIBLE * self.tol:
+            if matter < _NEGLIGIBLE * self.tol or not len(missing.needs):
                 break
             left = 0.0
             self.tilt = missing.added(self.tilt)
-            if self.late:
-                break
         gap = self._gap(tiles, y, w) + left
         if gap <= _GOOD_ENOUGH * self.tol:
             return y, w, gap

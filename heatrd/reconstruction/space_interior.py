@@ -29,6 +29,7 @@ IntArray = NDArray[np.int64]
 
 _DROP = 26.0  # terms of c below a relative 5e-12 are left out here
 _DROP_SINGLE = 16.0
+_CHEAP = 5e6  # products below which empty columns may stay
 _FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 
@@ -59,7 +60,9 @@ def posterior_gram(
 
 
 def compressed(features: FloatArray, near: IntArray, size: int) -> tuple[FloatArray, IntArray]:
-    """Without the atoms, or blocks of ``size`` columns, whose first column is zero at all nodes."""
+    """Without the atoms, or blocks of ``size`` columns, whose first column is zero at all nodes, if that pays."""
+    if features.size * features.shape[1] < _CHEAP:
+        return features, near
     blocks = features.reshape(len(features), -1, size)
     used = np.flatnonzero(blocks[:, :, 0].any(axis=0))
     if len(used) > _FULL * len(near):

@@ -1,0 +1,137 @@
+"""Newton systems of atoms: factors by panels, Gram matrices without empty columns, lattice nodes within a density."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from heatrd.certificate.space import space_problem
+from heatrd.quadrature.space import space_nodes
+from heatrd.quadrature.tiles import make_tiles
+from heatrd.reconstruction import cholesky, space_interior, space_shape
+from heatrd.reconstruction.cholesky import factorised
+from heatrd.reconstruction.space_interior import compressed, posterior_gram
+from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
+from heatrd.sources import Banana, GaussianMixture
+
+
+def local_matrix(m: int, size: int, seed: int, scales: bool = False) -> np.ndarray:
+    """A positive matrix of blocks of atoms scattered along a strip, zero beyond distance one."""
+    rng = np.random.default_rng(seed)
+    y = rng.uniform([0, 0], [m / 8, 1], (m, 2))
+    rows = rng.normal(size=(m * size, m * size))
+    near = (((y[:, None] - y[None]) ** 2).sum(axis=-1) < 1).repeat(size, 0).repeat(size, 1)
+    a = np.where(near, rows + rows.T, 0.0)
+    a[np.diag_indices(len(a))] = np.abs(a).sum(axis=1) + 1
+    root = 10.0 ** rng.uniform(-8, 8, len(a)) if scales else np.ones(len(a))
+    return a * root[:, None] * root
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+@pytest.mark.parametrize("scales", [False, True])
+def test_a_factor_by_panels_solves_what_numpy_solves(monkeypatch, size, scales):
+    monkeypatch.setattr(cholesky, "_SMALL", 10)
+    monkeypatch.setattr(cholesky, "_PANEL", 16)
+    a = local_matrix(60, size, seed=size, scales=scales)
+    right = np.random.default_rng(1).normal(size=len(a)) * np.sqrt(np.diagonal(a))
+    lower = np.tril(a)  # the upper half is not read
+    factor = factorised(lower.copy(), size, shift=0.25, overwrite=False)
+    assert isinstance(factor, cholesky._Panelled)
+    assert len(factor.panels) > 3
+    x = factor.solve(right)
+    expected = a + 0.25 * np.eye(len(a))
+    root = np.sqrt(np.diagonal(expected))
+    np.testing.assert_allclose((expected @ x) / root, right / root, atol=1e-11)
+    whole = np.linalg.solve(expected / np.outer(root, root), right / root) / root
+    np.testing.assert_allclose(x * root, whole * root, rtol=1e-9, atol=1e-11)
+
+
+def test_a_factor_keeps_its_matrix_where_asked_and_refuses_what_is_not_positive(monkeypatch):
+    for small in (1000, 10):
+        monkeypatch.setattr(cholesky, "_SMALL", small)
+        a = local_matrix(60, 2, seed=5)
+        before = a.copy()
+        factorised(a, 2, shift=1.0, overwrite=False)
+        np.testing.assert_array_equal(a, before)
+        a[70, 70] = -1.0
+        with pytest.raises(np.linalg.LinAlgError):
+            factorised(a, 2)
+
+
+def test_gram_matrices_do_not_depend_on_which_columns_are_left_out(monkeypatch):
+    source = GaussianMixture([0.5, 0.5], [[-6.0, 0, 0], [6.0, 0, 0]], [np.eye(3), np.eye(3)])
+    problem = space_problem(source, 0.5, spacing=1.0)
+    y = problem.scaled(source.sample(40, 3))
+    w = np.full(40, 1 / 40)
+    tiles = make_tiles(problem.tiles.points, problem.tiles.weights, 30.0)
+    monkeypatch.setattr(space_interior, "_CHEAP", np.inf)
+    plain, second = posterior_gram(tiles, tiles.weights, y, np.log(w), 26.0, 4)
+    monkeypatch.setattr(space_interior, "_CHEAP", 0.0)
+    tiles = make_tiles(problem.tiles.points, problem.tiles.weights, 3.0)
+    other, second_other = posterior_gram(tiles, tiles.weights, y, np.log(w), 26.0, 4)
+    np.testing.assert_allclose(np.tril(other), np.tril(plain), atol=1e-12)
+    np.testing.assert_allclose(second_other, second, atol=1e-12)
+    rough, _ = posterior_gram(tiles, tiles.weights, y, np.log(w), 16.0, 4)  # single precision
+    np.testing.assert_allclose(np.tril(rough), np.tril(plain), atol=1e-5)
+
+
+def test_empty_columns_are_left_out_block_by_block(monkeypatch):
+    monkeypatch.setattr(space_interior, "_CHEAP", 0.0)
+    features = np.zeros((5, 6))
+    features[2, 2:4] = 1.0
+    kept, near = compressed(features, np.array([3, 7, 9]), 2)
+    np.testing.assert_array_equal(near, [7])
+    np.testing.assert_array_equal(kept, features[:, 2:4])
+
+
+def test_one_hessian_for_all_steps_finds_the_same_dual():
+    source = GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.3]], [0.3 * np.eye(2), 0.2 * np.eye(2)])
+    problem = space_problem(source, 0.8)
+    tiles = problem.tiles
+    y, w = problem.scaled(np.array([[-0.9, 0.05], [0.9, 0.2]])), np.array([0.55, 0.45])
+    seen = tiles.weights > 1e-4  # further out the signed law may be negative
+
+    def log_sum(curvature, steps):
+        return dual_tilt(tiles, y, w, 1e-6, curvature=curvature, steps=steps).log_sum(tiles)[seen]
+
+    exact = log_sum(None, 8)
+    before, after, later = (np.abs(log_sum(tiles, steps) - exact).max() for steps in (0, 5, 30))
+    assert before > 0.1
+    assert after < 0.5 * before
+    assert later < 0.05 * before
+
+
+def test_the_polish_looks_at_the_clock():
+    problem = space_problem(Banana(), 0.4)
+    y = problem.scaled(Banana().sample(8, 1))
+    late = polish(partial(tile_state, problem.tiles), y, np.full(8, 0.125), deadline=time.thread_time() - 1)
+    assert late.iterations == 0
+    in_time = polish(partial(tile_state, problem.tiles), y, np.full(8, 0.125), deadline=time.thread_time() + 1000)
+    assert in_time.iterations > 0
+
+
+def test_inner_lattice_nodes_have_all_their_neighbours():
+    square = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), axis=-1).reshape(-1, 2)
+    inner = space_shape._inner(square)
+    expected = (square > 0).all(axis=1) & (square < [3, 4]).all(axis=1)
+    np.testing.assert_array_equal(inner, expected)
+    cube = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    np.testing.assert_array_equal(cube[space_shape._inner(cube)], [[1, 1, 1]])
+    denser = space_shape._DENSE * space_shape._denser(square)
+    for node in space_shape._LATTICE * square:  # each old node is surrounded
+        assert (np.abs(denser - node).max(axis=1) <= space_shape._DENSE).sum() >= 4
+
+
+def test_the_lightest_nodes_in_space_count_as_tails():
+    source = GaussianMixture([1.0], [[0.0, 0, 0]], [np.diag([1.0, 0.5, 0.25])])
+    mass = 1e-6
+    nodes = space_nodes(source, 0.4, mass)
+    assert mass < nodes.tail_mass <= 1.5 * mass
+    fewer, more = len(nodes.points), len(space_nodes(source, 0.4, mass * 1e-3).points)
+    assert fewer < more
+    np.testing.assert_allclose(nodes.weights.sum(), 1.0)
+    second = nodes.weights @ nodes.points**2
+    np.testing.assert_allclose(second, [1.0, 0.5, 0.25], rtol=1e-4)
