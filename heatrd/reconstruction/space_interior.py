@@ -28,7 +28,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _DROP = 26.0  # terms of c below a relative 5e-12 are left out here
-_DROP_SINGLE = 16.0
 _CHEAP = 5e6  # products below which empty columns may stay
 _FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
@@ -38,13 +37,19 @@ Assembly = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
 def posterior_gram(
-    tiles: Tiles, mu: FloatArray, points: FloatArray, log_w: FloatArray, drop: float, size: int
+    tiles: Tiles,
+    mu: FloatArray,
+    points: FloatArray,
+    log_w: FloatArray,
+    drop: float,
+    size: int,
+    *,
+    single: bool = False,
 ) -> tuple[FloatArray, FloatArray]:
     """Σ_i g_i g_iᵀ, g_ij = √μ_i P_ij (1, x_i − y_j)/√w_j, lower half, (m·size, m·size), size = 1 or 1 + d.
 
     With size > 1 also Σ_i μ_i P_ij (x_i − y_j)(x_i − y_j)ᵀ/w_j, (m, d, d), upper half. Posterior masses below
-    e^−drop are left out; where these are above the rounding of single precision, it is what the products are worked
-    out in.
+    e^−drop are left out. ``single``: the products in single precision, which leaves the sum positive to 1e-7 only.
     """
     m, d = points.shape
     gram, second = np.zeros((m * size, m * size)), np.zeros((m if size > 1 else 0, d, d))
@@ -54,7 +59,7 @@ def posterior_gram(
         g = np.empty((rows.stop - rows.start, size * len(some)))
         posterior_features(tiles.points[rows], mu[rows], points, log_w, some, drop, size, g, second)
         g, some = compressed(g, some, size)
-        block = blas.ssyrk(1.0, g.astype(np.float32).T) if drop <= _DROP_SINGLE else blas.dsyrk(1.0, g.T)
+        block = blas.ssyrk(1.0, g.astype(np.float32).T) if single else blas.dsyrk(1.0, g.T)
         scatter_gram(block.T, some, size, gram)
     return gram, second
 

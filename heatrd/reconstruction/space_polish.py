@@ -88,7 +88,7 @@ def _hessian(
     """GᵀG − blockdiag [[c − 1, ∇cᵀ], [∇c, ∇²c]], lower half, and the blocks."""
     m, d = points.shape
     size = 1 + d
-    hessian, second = posterior_gram(tiles, tiles.weights, points, log_w, drop, size)
+    hessian, second = posterior_gram(tiles, tiles.weights, points, log_w, drop, size, single=drop <= _DROP_ROUGH)
     blocks = np.zeros((m, size, size))
     blocks[:, 0, 0] = c - 1
     blocks[:, 0, 1:] = blocks[:, 1:, 0] = gradient
