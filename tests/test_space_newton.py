@@ -121,6 +121,8 @@ def test_inner_lattice_nodes_have_all_their_neighbours():
     np.testing.assert_array_equal(inner, expected)
     cube = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     np.testing.assert_array_equal(cube[space_shape._inner(cube)], [[1, 1, 1]])
+    far = np.array([[0, 0], [10**9, 10**9]])  # no table of the box between them would fit
+    assert not space_shape._inner(far).any()
     denser = space_shape._DENSE * space_shape._denser(square)
     for node in space_shape._LATTICE * square:  # each old node is surrounded
         assert (np.abs(denser - node).max(axis=1) <= space_shape._DENSE).sum() >= 4

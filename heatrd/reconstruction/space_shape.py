@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from heatrd.certificate.space import SpaceProblem
 from heatrd.certificate.supremum import degrees
@@ -89,13 +90,8 @@ def _active(tiles: Tiles, nodes: IntArray, spacing: float, shape: FloatArray) ->
 
 def _inner(nodes: IntArray) -> NDArray[np.bool_]:
     """Whether all 2d neighbours of a lattice node are among the nodes."""
-    low = nodes.min(axis=0) - 1
-    shape = tuple(nodes.max(axis=0) - low + 2)
-    taken = np.zeros(shape, dtype=bool)
-    taken[tuple((nodes - low).T)] = True
-    steps = np.concatenate([np.eye(nodes.shape[1], dtype=np.int64)] * 2)
-    steps[len(steps) // 2 :] *= -1
-    return np.asarray(np.all([taken[tuple((nodes - low + step).T)] for step in steps], axis=0))
+    close = KDTree(nodes).query_ball_point(nodes, 1.1, return_length=True)
+    return np.asarray(close == 2 * nodes.shape[1] + 1)
 
 
 def _denser(nodes: IntArray) -> IntArray:
