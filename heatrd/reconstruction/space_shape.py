@@ -29,7 +29,7 @@ MOST_MOMENTS = {2: 6000, 3: 3000}  # unknowns of the convex problem of moments
 _MOST_CANDIDATES = 6000
 _LATTICE = 1.2  # spacing, of √ε
 _DENSE = 1.0  # the denser one's
-_CORE = 200  # inner nodes for which it is worth while
+_CORE = (200, 1000)  # inner nodes for which it is worth while; more are too many to be moved later
 _CLUSTER = 1.3  # radius of clusters, of the spacing
 # lattice nodes with less than this share of the largest mass around one are left out; nodes of μ too
 _LIGHT = {2: 1e-8, 3: 3e-3}
@@ -40,7 +40,7 @@ def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[F
     """Interior point on a lattice where μ blurred has mass, then clusters.
 
     Where a node and all its neighbours have weight, ν seems to have a density, of which a lattice is a good quadrature.
-    Where there are many such inner nodes, all is solved once more on a denser lattice, and its inner nodes stay as
+    Where there are many such inner nodes, but not too many, all is solved once more on a denser lattice, and its inner nodes stay as
     they are.
 
     Raises
@@ -58,7 +58,7 @@ def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[F
     nodes, shape = nodes[keep], shape[keep]
     _refuse(problem, views, len(nodes), accuracy)
     nodes, w = _active(tiles, nodes, _LATTICE, shape)
-    if np.count_nonzero(_inner(nodes)) < _CORE:
+    if not _CORE[0] <= np.count_nonzero(_inner(nodes)) <= _CORE[1]:
         return _clusters(_at(nodes, _LATTICE), w, _CLUSTER * _LATTICE)
     nodes = _denser(nodes)
     nodes, w = _active(tiles, nodes, _DENSE, views.mass_around(_at(nodes, _DENSE)))
