@@ -8,10 +8,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from heatrd.certificate.space import space_problem
+from heatrd.certificate.space import certify_law, space_problem
+from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import make_tiles
-from heatrd.reconstruction import cholesky, space_interior, space_shape
+from heatrd.reconstruction import cholesky, space, space_interior, space_shape
 from heatrd.reconstruction.cholesky import factorised
 from heatrd.reconstruction.space_interior import compressed, posterior_gram
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
@@ -138,3 +139,29 @@ def test_the_lightest_nodes_in_space_count_as_tails():
     np.testing.assert_allclose(nodes.weights.sum(), 1.0)
     second = nodes.weights @ nodes.points**2
     np.testing.assert_allclose(second, [1.0, 0.5, 0.25], rtol=1e-4)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("epsilon", [1.0, 0.2])
+def test_the_upper_bound_counts_the_way_from_the_tails_to_the_atoms(d, epsilon):
+    """F of a point mass is tr Σ/2ε; nodes that are left out have the furthest way to it."""
+    covariance = np.diag([1.0, 0.5, 0.25][:d])
+    source = GaussianMixture([0.5, 0.5], np.zeros((2, d)), [covariance, covariance])
+    bounds = certify_law(source, DiscreteLaw(np.zeros((1, d)), np.ones(1)), epsilon, repair=False)
+    exact = np.trace(covariance) / (2 * epsilon)
+    assert 0 <= bounds.lagrangian - exact < 1e-6
+
+
+def test_a_law_that_starts_from_lattice_nodes_within_a_density_is_proved_too(monkeypatch):
+    source = GaussianMixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.3]], [0.6 * np.eye(2), [[0.3, 0.1], [0.1, 0.15]]])
+    plain, _ = space.reconstruct(source, 0.16)
+    cores = []
+    inner = space_shape._inner
+    monkeypatch.setattr(space_shape, "_CORE", (3, 1000))
+    monkeypatch.setattr(space_shape, "_inner", lambda nodes: cores.append(inner(nodes)) or cores[-1])
+    kept, _ = space.reconstruct(source, 0.16)
+    assert len(cores) == 2
+    assert cores[1].any()
+    assert max(plain.gap, kept.gap) <= 1e-8
+    assert kept.lagrangian_lower <= plain.lagrangian
+    assert plain.lagrangian_lower <= kept.lagrangian

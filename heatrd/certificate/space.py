@@ -2,7 +2,7 @@
 
 F, ∫ μ log s and c (`heatrd.certificate.space_dual`) are computed with one quadrature and again with a second, finer
 one; the differences widen the bounds. Mass δ left out in the tails enters the upper bound as
-∫ −μ log Z ≤ ∫ ‖x − y‖²/2ε + δ log(1/w), and the lower bound as δ (take α = 1 there).
+∫ −μ log Z ≤ ∫ ‖x − y‖²/2ε + δ log(1/w), y an atom, and the lower bound as δ (take α = 1 there).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space_dual import NodalCheck, check_nodes, objective
@@ -90,12 +91,20 @@ def distortion(tiles: Tiles, atoms: FloatArray, weights: FloatArray) -> float:
     return float(posterior_energy(tiles.points, tiles.weights, tiles.starts, atoms, log_w, pointer, near, tiles.drop))
 
 
-def tail_terms(problem: SpaceProblem, check: NodalCheck, weights: FloatArray) -> tuple[float, float]:
-    """What the tails left out take from the upper and from the lower bound, nats; no better law makes it less."""
-    nodes = problem.nodes
+def tail_terms(
+    problem: SpaceProblem, check: NodalCheck, atoms: FloatArray, weights: FloatArray
+) -> tuple[float, float]:
+    """What the tails left out take from the upper and from the lower bound, nats.
+
+    For x in a tail, n its nearest node and y_j the atom nearest to n, −log Z(x) ≤ ‖x − n‖² + ‖n − y_j‖² − log w_j in
+    units of √ε; the distances of atoms are bounded tile by tile.
+    """
+    nodes, tiles = problem.nodes, problem.tiles
     if nodes.tail_mass == 0:
         return 0.0, 0.0
-    edge = -float(np.log(weights.min() / weights.sum()))
+    centre, radius = 0.5 * (tiles.low + tiles.high), 0.5 * np.sqrt(((tiles.high - tiles.low) ** 2).sum(axis=1))
+    apart = float((KDTree(atoms).query(centre)[0] + radius).max())
+    edge = apart**2 - float(np.log(weights.min() / weights.sum()))
     upper = nodes.tail_energy / problem.epsilon + nodes.tail_mass * edge
     return upper, nodes.tail_mass * (1 + abs(check.objective))
 
@@ -104,7 +113,7 @@ def as_certificate(problem: SpaceProblem, check: NodalCheck, atoms: FloatArray, 
     """Add the discretisation error and the tails to the nodal bounds (``check`` should have used both quadratures)."""
     weights = weights / weights.sum()
     nodes, epsilon = problem.nodes, problem.epsilon
-    tails = tail_terms(problem, check, weights)
+    tails = tail_terms(problem, check, atoms, weights)
     upper, lower = check.difference + tails[0], check.difference + tails[1]
     rounding = 4e-15 * (1 + abs(check.objective))
     return Certificate(

@@ -104,12 +104,18 @@ def _finish(
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise InvalidInput("the density has NaN, infinite or negative values; give one that is finite and non-negative")
     keep = weights > NEGLIGIBLE * weights.max() / max(1.0, np.sqrt(len(weights)))
-    ascending = np.argsort(weights, kind="stable")
-    spare = _LIGHT.get(points.shape[1], 0.0) * mass * weights.sum()
-    keep[ascending[np.cumsum(weights[ascending]) <= spare]] = False
-    w, lost = weights[keep], weights[~keep]
-    apart = KDTree(points[keep]).query(points[~keep])[0] if lost.any() else np.zeros(len(lost))
-    return SpaceNodes(points[keep], w / w.sum(), tail_mass + lost.sum(), tail_energy + lost @ apart**2, False)
+    lost = float(weights[~keep].sum())
+    span = float(np.ptp(points, axis=0).max()) if len(points) else 0.0
+    tail_mass, tail_energy = tail_mass + lost, tail_energy + lost * span**2
+    points, weights = points[keep], weights[keep]
+    if (spare := _LIGHT.get(points.shape[1], 0.0) * mass * weights.sum()) > 0:
+        ascending = np.argsort(weights, kind="stable")
+        first = int(np.searchsorted(np.cumsum(weights[ascending]), spare, side="right"))
+        light, rest = ascending[:first], np.sort(ascending[first:])
+        apart = KDTree(points[rest]).query(points[light])[0]
+        tail_mass, tail_energy = tail_mass + weights[light].sum(), tail_energy + weights[light] @ apart**2
+        points, weights = points[rest], weights[rest]
+    return SpaceNodes(points, weights / weights.sum(), tail_mass, tail_energy, False)
 
 
 def normal_reach(mass: float, dim: int) -> float:

@@ -33,7 +33,7 @@ _WIDE = {2: 0.6, 3: 0.7}  # its spacing, of √ε
 _TAIL_SHARE = 0.1
 _REFINED = 0.6  # factor of the spacing where both quadratures differ too much
 _MOST_REFINED = 300_000  # nodes above which that is not done
-_EDGE = 50.0  # nats: more than −log of the least weight
+_EDGE = 100.0  # nats: more than what F is in the tails
 
 
 def reconstruct(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def _inner(nodes: IntArray) -> NDArray[np.bool_]:
 
 def _denser(nodes: IntArray) -> IntArray:
     """The nodes of the denser lattice next to those given."""
-    steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * nodes.shape[1], indexing="ij"), axis=-1).reshape(-1, nodes.shape[1])
+    steps = np.array(list(product((-1, 0, 1), repeat=nodes.shape[1])))
     moved = np.rint(nodes * (_LATTICE / _DENSE)).astype(np.int64)[:, None, :] + steps
     return np.asarray(np.unique(moved.reshape(-1, nodes.shape[1]), axis=0))
 
