@@ -18,8 +18,8 @@ from heatrd import arguments
 from heatrd.certificate.base import Certificate
 from heatrd.errors import InvalidInput
 from heatrd.laws import DiscreteLaw, as_law
-from heatrd.reconstruction.dispatch import certify_law, default_tolerance, resolvable, solver_for
-from heatrd.reconstruction.product import ProductLaw
+from heatrd.reconstruction.dispatch import certify_law, resolvable, solver_for
+from heatrd.reconstruction.product import ProductLaw, default_tolerance
 from heatrd.reconstruction.target import Counted, Guess, find
 from heatrd.sources import Source, as_source
 

@@ -27,9 +27,10 @@ from heatrd.curve.result import RDCurve
 from heatrd.curve.running import progress_bar, run_pieces
 from heatrd.errors import HeatrdError, HeatrdWarning, InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
+from heatrd.reconstruction.product import on_lines
 from heatrd.reconstruction.target import Guess
 from heatrd.solution import Solution, solve, solve_target
-from heatrd.sources import RadialSource, Source, Source1D
+from heatrd.sources import Source, Source1D
 from heatrd.store import Checkpoint, digest
 
 __all__ = ["Sweep"]
@@ -247,7 +248,7 @@ class Sweep:
 
     def _divide(self) -> None:
         """In space, where the points of a wide interval cost a solve each: some of them first, all at once."""
-        if self.source.dim == 1 or self.source.factors is not None or isinstance(self.source, RadialSource):
+        if on_lines(self.source):
             return
         starts = {}
         for a, b in self._wide():

@@ -15,7 +15,8 @@ from heatrd.curve.generations import Sweep
 from heatrd.curve.result import RDCurve
 from heatrd.curve.running import working
 from heatrd.errors import HeatrdWarning, InvalidInput
-from heatrd.sources import RadialSource, Source, as_source
+from heatrd.reconstruction.product import on_lines
+from heatrd.sources import Source, as_source
 
 __all__ = ["rd_curve", "rd_curves"]
 
@@ -143,7 +144,7 @@ def _tolerance(source: Source, tol: float | None, whole: bool) -> float:
     if tol is None:
         if not whole:
             return 1e-6
-        return 1e-4 if source.dim == 1 or isinstance(source, RadialSource) or source.factors is not None else 1e-3
+        return 1e-4 if on_lines(source) else 1e-3
     value = arguments.number(tol, "tol")
     if not 1e-11 <= value <= 1.0:
         raise InvalidInput(f"tol={value:g}; need a width between 1e-11 and 1 nat")

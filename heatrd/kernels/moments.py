@@ -20,12 +20,10 @@ __all__ = ["moment_features", "moment_gradient", "moment_log_sum"]
 
 @jit
 def _features(x, y, f):
-    """Fill f(x − y) and return ‖x − y‖²."""
+    """Fill f(x − y)."""
     d = x.size
-    square = 0.0
     for k in range(d):
         f[1 + k] = x[k] - y[k]
-        square += f[1 + k] ** 2
     f[0] = 1.0
     q = 1 + d
     for k in range(d):
@@ -34,7 +32,6 @@ def _features(x, y, f):
         for m in range(k + 1, d):
             f[q] = f[1 + k] * f[1 + m]
             q += 1
-    return square
 
 
 @jit
@@ -45,7 +42,7 @@ def moment_log_sum(x, starts, y, log_w, u, pointer, near, drop, log_z):
     terms whose w k is below e^−drop of the largest one are left out.
     """
     d = x.shape[1]
-    f = np.empty(u.shape[1])
+    xi = np.empty(d)
     e = np.empty(y.shape[0])
     for t in range(starts.size - 1):
         first, last = pointer[t], pointer[t + 1]
@@ -61,10 +58,19 @@ def moment_log_sum(x, starts, y, log_w, u, pointer, near, drop, log_z):
             for n in range(first, last):
                 gap = e[n - first] - top
                 if gap > -drop:
-                    _features(x[i], y[near[n]], f)
-                    value = 0.0
-                    for q in range(f.size):
-                        value += u[near[n], q] * f[q]
+                    j = near[n]
+                    for k in range(d):
+                        xi[k] = x[i, k] - y[j, k]
+                    q = 1 + d
+                    value = u[j, 0]
+                    for k in range(d):  # u·f(ξ) by Horner's rule
+                        slope = u[j, 1 + k] + 0.5 * u[j, q] * xi[k]
+                        value -= 0.5 * u[j, q]
+                        q += 1
+                        for m in range(k + 1, d):
+                            slope += u[j, q] * xi[m]
+                            q += 1
+                        value += slope * xi[k]
                     total += math.exp(gap) * value
             log_z[i] = top + math.log(total) if total > 0.0 else math.nan
 
@@ -72,13 +78,18 @@ def moment_log_sum(x, starts, y, log_w, u, pointer, near, drop, log_z):
 @jit
 def moment_gradient(x, mu, starts, y, log_m, log_z, pointer, near, drop, out):
     """Σ_i μ_i k f/Z (m, q), added to ``out``; terms with m_j k/Z below e^−drop are left out."""
+    d = x.shape[1]
     f = np.empty(out.shape[1])
     for t in range(starts.size - 1):
         for i in range(starts[t], starts[t + 1]):
             for n in range(pointer[t], pointer[t + 1]):
                 j = near[n]
-                log = -0.5 * _features(x[i], y[j], f) - log_z[i]
+                square = 0.0
+                for k in range(d):
+                    square += (x[i, k] - y[j, k]) ** 2
+                log = -0.5 * square - log_z[i]
                 if log + log_m[j] > -drop:
+                    _features(x[i], y[j], f)
                     value = mu[i] * math.exp(log)
                     for q in range(f.size):
                         out[j, q] += value * f[q]
@@ -93,11 +104,18 @@ def moment_features(x, mu, y, log_m, log_z, transform, near, drop, out):
         root = math.sqrt(mu[i])
         for n in range(near.size):
             j = near[n]
-            log = -0.5 * _features(x[i], y[j], f) - log_z[i]
-            value = root * math.exp(log) if log + log_m[j] > -drop else 0.0
+            square = 0.0
+            for k in range(x.shape[1]):
+                square += (x[i, k] - y[j, k]) ** 2
+            log = -0.5 * square - log_z[i]
+            first = n * size
+            if log + log_m[j] <= -drop:
+                out[i, first : first + size] = 0.0
+                continue
+            _features(x[i], y[j], f)
+            value = root * math.exp(log)
             for a in range(size):
                 total = 0.0
-                if value > 0.0:
-                    for b in range(size):
-                        total += transform[j, b, a] * f[b]
-                out[i, n * size + a] = value * total
+                for b in range(size):
+                    total += transform[j, b, a] * f[b]
+                out[i, first + a] = value * total

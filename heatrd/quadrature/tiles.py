@@ -109,6 +109,8 @@ def thinned(tiles: Tiles, lightest: float, side: float) -> Tiles:
     A tail of mass p is then wrong by about p side²/12: enough to steer by, not to certify.
     """
     light = tiles.weights < lightest
+    if not light.any():
+        return tiles
     x, w = tiles.points[light], tiles.weights[light]
     _, cell = np.unique(np.floor(x / side), axis=0, return_inverse=True)
     mass = np.bincount(cell.ravel(), w)

@@ -17,20 +17,13 @@ from heatrd.reconstruction import line, product, radial, space
 from heatrd.reconstruction.isolated import isolated
 from heatrd.sources import Source, Source1D
 
-__all__ = ["Solve", "certify_law", "default_tolerance", "discretise", "resolvable", "solver_for"]
+__all__ = ["Solve", "certify_law", "discretise", "resolvable", "solver_for"]
 
 _MOST_NODES = 6_000_000
 _FARTHEST = 1e12  # standard deviations
 _FINEST, _FINEST_OF_ATOMS, _FINEST_IN_SPACE = 1e-28, 1e-200, 1e-20  # of the variance
 
 Solve = Callable[[float, DiscreteLaw | None], tuple[Certificate, str]]
-
-
-def default_tolerance(source: Source) -> float:
-    """Gap asked for when the caller names none, nats."""
-    if source.dim == 1 or radial.radial_form(source) is not None or source.factors is not None:
-        return 1e-9
-    return {2: 1e-8}.get(source.dim, 1e-6)
 
 
 def solver_for(source: Source, tol: float) -> Solve:

@@ -23,11 +23,21 @@ from heatrd.laws import DiscreteLaw
 from heatrd.reconstruction import line, radial, space
 from heatrd.sources import Gaussian, Source, Source1D
 
-__all__ = ["ProductLaw", "applies", "certify", "independent_blocks", "matches", "reconstruct"]
+__all__ = [
+    "ProductLaw",
+    "applies",
+    "certify",
+    "default_tolerance",
+    "independent_blocks",
+    "matches",
+    "on_lines",
+    "reconstruct",
+]
 
 FloatArray = NDArray[np.float64]
 
 _ENUMERABLE = 1_000_000
+_SHARP = 1e-9  # nats: the gap asked for on lines and radii
 
 BlockSolver = Callable[[Source, float, float, Any], tuple[Certificate, str]]
 BlockCertifier = Callable[[Source, Any, float], Certificate]
@@ -116,6 +126,22 @@ def independent_blocks(source: Source) -> tuple[list[_Block], FloatArray]:
     return [_Block(part, identity[:, list(index)]) for index, part in factors], np.zeros(source.dim)
 
 
+def on_lines(source: Source) -> bool:
+    """Whether all is solved on lines and radii."""
+    if source.dim == 1 or radial.radial_form(source) is not None:
+        return True
+    return applies(source) and all(on_lines(block.source) for block in independent_blocks(source)[0])
+
+
+def default_tolerance(source: Source) -> float:
+    """Gap asked for when the caller names none, nats: that of the hardest block."""
+    if on_lines(source):
+        return _SHARP
+    if applies(source):
+        return max(default_tolerance(block.source) for block in independent_blocks(source)[0])
+    return space.DEFAULT_TOLERANCE.get(source.dim, 1e-6)
+
+
 def _solve_block(source: Source, epsilon: float, tol: float, start: Any) -> tuple[Certificate, str]:
     if isinstance(source, Source1D):
         return line.LineProblem(source, tol)(epsilon, start)
@@ -144,7 +170,7 @@ def reconstruct(
     epsilon : float
         Per-coordinate variance of the backward channel.
     tol : float, optional
-        Gap of the sum, nats; 1e-9 when omitted.
+        Gap of the sum, nats; `default_tolerance` when omitted. Blocks get shares of it as their own defaults go.
     start : ProductLaw, optional
         The solution at a neighbouring ε; other laws are ignored.
     solve_block : callable
@@ -157,18 +183,19 @@ def reconstruct(
     regime : str
         "zero-rate" or "backward-heat" where all blocks are; "atomic" otherwise.
     """
-    tol = 1e-9 if tol is None else float(tol)
+    tol = default_tolerance(source) if tol is None else float(tol)
     blocks, shift = independent_blocks(source)
-    each = max(tol / len(blocks), 1e-11)
+    defaults = np.array([default_tolerance(block.source) for block in blocks])
+    shares = np.maximum(tol * defaults / defaults.sum(), 1e-11)
     starts = (
         start.blocks if isinstance(start, ProductLaw) and len(start.blocks) == len(blocks) else [None] * len(blocks)
     )
     solved: dict[bytes, tuple[Certificate, str]] = {}
     parts = []
-    for block, first in zip(blocks, starts):
+    for block, first, share in zip(blocks, starts, shares):
         key = _identity(block.source)
         if key not in solved:
-            solved[key] = solve_block(block.source, epsilon, each, first)
+            solved[key] = solve_block(block.source, epsilon, float(share), first)
         parts.append(solved[key])
     regimes = {r for _, r in parts}
     certificate = _sum([c for c, _ in parts], [b.basis for b in blocks], shift, epsilon)

@@ -81,8 +81,11 @@ class Missing:
         self._weights, self._points, self._excess = tiles.weights, points[found], excess[found]
         self.needs = self._excess / (self._ratios.power(2).T @ tiles.weights)
 
-    def added(self, tilt: Tilt) -> Tilt:
-        """The tilt with atoms at those of the points that get weight."""
+    def added(self, tilt: Tilt, spare: float = 0.0) -> Tilt:
+        """The tilt with atoms at those of the points that get weight, and as much again where that costs ``spare``.
+
+        c has its maxima beside the points after they got their weight; twice of it covers them.
+        """
         ratios, mu = self._ratios, self._weights
         if not len(self.needs):
             return tilt
@@ -94,6 +97,7 @@ class Missing:
 
         eta = optimal_additions(assemble, self.needs, self._excess)
         keep = eta > _IDLE * self.needs
+        eta *= 1 + min(1.0, spare / max(float(eta.sum()), 1e-300))
         points = self._points[keep]
         moments = np.zeros((len(points), tilt.moments.shape[1]))
         moments[:, 0] = 1

@@ -46,13 +46,18 @@ _CAP = 0.1  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
-_CENTRES = 0.4  # √ε: atoms closer than this share one centre of moments
+_SEPARATE = 0.55  # √ε: atoms closer than this become one after filling
+_CENTRES = 0.3  # √ε: atoms closer than this share one centre of moments
 _REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
 _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor error of the moments holds up the gap
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
 _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
-_GOOD_ENOUGH = 0.8  # of tol: a gap that asks for no further atoms of the law
+_GOOD_ENOUGH = {2: 0.8, 3: 0.5}  # of tol: a gap that asks for no further atoms of the law
+_CLOSE = {2: 1.0, 3: 0.6}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
 _COMPLETIONS = 8  # times that atoms are added to its dual
+_NEWTON_FIRST = {3}
+_FILLED_ROUGHLY = {3}
+_SPARE = 0.02  # of tol: what atoms of the dual may weigh more than they need
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
 _LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
 
@@ -103,7 +108,7 @@ class _Exchange:
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
-        self.narrowing, self.taylor = 1.0, 0.0
+        self.narrowing, self.taylor, self.filling = 1.0, 0.0, False
         self.tilt: Tilt | None = None
         self.refused = np.zeros((0, source.dim))
         _log.debug(
@@ -116,6 +121,11 @@ class _Exchange:
         return self.tiles is self.views.fine
 
     @property
+    def working(self) -> Tiles:
+        """The quadrature that atoms are moved and weighed with."""
+        return self.views.steering if self.filling and self.tiles is self.views.coarse else self.tiles
+
+    @property
     def late(self) -> bool:
         """Whether the time is up."""
         return time.thread_time() > self.deadline
@@ -124,6 +134,7 @@ class _Exchange:
         """Fill the law, then find duals near it, until one repaired proves the tolerance."""
         worst, gap, ends = np.inf, np.inf, False
         for cycle in range(_CYCLES):
+            self.filling = self.dim in _FILLED_ROUGHLY and cycle < _FILLING_CYCLES
             y, w = self._polished(y, w, gap <= _SETTLED * self.tol and self._manageable(len(w)))
             if cycle < _FILLING_CYCLES:
                 excess = self._excess(self.tiles, y, w, self._rough(worst))
@@ -148,10 +159,11 @@ class _Exchange:
         A dual found before stays as long as the gap to it closes. The next comes from the convex problem of moments, or
         from Newton's method where that is too large.
         """
-        if self.tilt is not None and (gap := self._gap(self.tiles, y, w)) <= self.tol:
+        if self.tilt is not None and self._narrow_enough(gap := self._gap(self.tiles, y, w)):
             return y, w, gap
         before, self.taylor = self.narrowing, 0.0
-        if self._manageable(len(self._merged(y, w)[1])):
+        tried = cycle > _FILLING_CYCLES or self.dim not in _NEWTON_FIRST
+        if tried and self._manageable(len(self._merged(y, w)[1])):
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
         else:
@@ -167,7 +179,11 @@ class _Exchange:
 
     def _close(self, cycle: int, gap: float) -> bool:
         """Whether law and dual are worth judging."""
-        return gap <= self.tol or (self.fine and gap <= 30 * self.tol) or cycle > _MOST_COARSE
+        return self._narrow_enough(gap) or (self.fine and gap <= 30 * self.tol) or cycle > _MOST_COARSE
+
+    def _narrow_enough(self, gap: float) -> bool:
+        """Whether a gap under the quadrature in hand may hold under the sharp one."""
+        return gap <= self.tol * (1.0 if self.fine else _CLOSE.get(self.dim, 0.6))
 
     def _manageable(self, centres: int) -> bool:
         """Whether the convex problem of moments around so many centres is small enough."""
@@ -262,7 +278,7 @@ class _Exchange:
 
     def _polished(self, y: FloatArray, w: FloatArray, settled: bool) -> tuple[FloatArray, FloatArray]:
         result = polish(
-            partial(tile_state, self.tiles, curvature=None if settled else self.views.steering),
+            partial(tile_state, self.working, curvature=None if settled else self.views.steering),
             y,
             w,
             tol=0.05 * self.tol,
@@ -336,9 +352,9 @@ class _Exchange:
             if matter < _NEGLIGIBLE * self.tol or not len(missing.needs):
                 break
             left = 0.0
-            self.tilt = missing.added(self.tilt)
+            self.tilt = missing.added(self.tilt, _SPARE * self.tol)
         gap = self._gap(tiles, y, w) + left
-        if gap <= _GOOD_ENOUGH * self.tol:
+        if gap <= _GOOD_ENOUGH.get(self.dim, 0.5) * self.tol:
             return y, w, gap
         added, eta = merged(self.tilt.points[given:], np.exp(self.tilt.log_weights[given:]), _APART)
         apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2
@@ -362,11 +378,11 @@ class _Exchange:
                 break
             close = True
             excess = self._excess(self.tiles, y, w, max(self._rough(worst), 1e-3 * worst))
-            new, worst = self._needed(excess, y, _CENTRES), min(worst, excess.worst)
+            new, worst = self._needed(excess, y, _SEPARATE), min(worst, excess.worst)
             _log.debug("   m=%d sup=%.2e matter=%.2e, %d new", len(w), excess.log_sup, excess.worst, len(new))
             if excess.worst < 10 * self.tol:
                 break
-        return *(merged(y, w, _CENTRES) if close else (y, w)), worst
+        return *(merged(y, w, _SEPARATE) if close else (y, w)), worst
 
     def _insert(
         self, y: FloatArray, w: FloatArray, new: FloatArray, tol: float, start: FloatArray | None = None
@@ -375,7 +391,7 @@ class _Exchange:
         points = np.concatenate([y, new])
         mass = self.views.mass_at(points)
         weights = np.concatenate([w, 0.05 * mass[len(w) :] if start is None else start])
-        assemble = partial(tile_hessian, self.tiles, points)
+        assemble = partial(tile_hessian, self.working, points)
         found = optimal_weights(assemble, weights, mass, tol=max(0.02 * self.tol, tol))
         keep = found.active.copy()
         keep[len(w) :] |= squared_distances(new, self.refused).min(axis=1, initial=np.inf) < _CENTRES**2

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 MEMORY = 4 * 2**30  # bytes
 MOST_ATOMS = {2: 2500, 3: 1500}
-MOST_MOMENTS = {2: 6000, 3: 3000}  # unknowns of the convex problem of moments
+MOST_MOMENTS = {2: 6000, 3: 1500}  # unknowns of the convex problem of moments
 _MOST_CANDIDATES = 6000
 _LATTICE = 1.2  # spacing, of √ε
 _DENSE = 1.0  # the denser one's
@@ -59,7 +59,7 @@ def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[F
     nodes, shape = nodes[keep], shape[keep]
     _refuse(problem, views, len(nodes), accuracy)
     nodes, w = _active(tiles, nodes, _LATTICE, shape)
-    if not _CORE[0] <= np.count_nonzero(_inner(nodes)) <= _CORE[1]:
+    if dim > 2 or not _CORE[0] <= np.count_nonzero(_inner(nodes)) <= _CORE[1]:
         return _clusters(_at(nodes, _LATTICE), w, _CLUSTER * _LATTICE)
     nodes = _denser(nodes)
     nodes, w = _active(tiles, nodes, _DENSE, views.mass_around(_at(nodes, _DENSE)))

@@ -14,8 +14,8 @@ __all__ = ["Views"]
 FloatArray = NDArray[np.float64]
 
 # the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing
-_COARSE = {2: (0.38, 0.01, 0.4), 3: (0.5, 0.01, 1.0)}
-_ROUGH, _ROUGHEST = 1.0, 10.0  # errors of both where the source sets them, of tol
+_COARSE = {2: (0.38, 0.01, 0.4), 3: (0.65, 0.0, 1.0)}
+_ROUGH, _ROUGHEST = {2: 1.0, 3: 0.1}, 10.0  # errors of both where the source sets them, of tol
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
 _TILE = 4.0  # side of its tiles in space, √ε
 
@@ -40,7 +40,7 @@ class Views:
         self.coarse = self.middle = self.steering = self.fine
         if not problem.nodes.exact:
             spacing, light, apart = _COARSE.get(source.dim, _COARSE[3])
-            self.middle = self._coarser(source, problem, spacing, _ROUGH * tol)
+            self.middle = self._coarser(source, problem, spacing, _ROUGH.get(source.dim, 0.1) * tol)
             self.coarse = thinned(self.middle, light * tol, apart)
             spacing, light, apart = _STEERING.get(source.dim, _STEERING[3])
             self.steering = thinned(self._coarser(source, problem, spacing, _ROUGHEST * tol), light * tol, apart)

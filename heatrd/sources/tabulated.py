@@ -10,6 +10,7 @@ a kink, hence ε_c = 0. Outside the grid the density is zero.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from heatrd.sources.base import FloatArray, Source, Source1D
 __all__ = ["Tabulated", "from_grid"]
 
 _MASS_TOLERANCE = 1e-3
+_ROUNDING = 1e-14  # relative: tables that differ by less are one
+_NOTHING = 1e-30  # of the greatest value, which is as good as zero
 _NODES = 6  # Gauss points per axis and cell for the entropy, all axes but the last
 
 
@@ -100,6 +103,11 @@ class Tabulated(Source):
     def _hats(self, origin: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
         """Hat-function moments about ``origin`` in units of each axis' width, where nothing overflows."""
         return [_hat_integrals((axis - o) / w) for axis, o, w in zip(self.axes, origin, self._widths)]
+
+    @cached_property
+    def factors(self) -> tuple[tuple[tuple[int, ...], Source], ...] | None:
+        """Axes on which the table is a product, but for rounding, are independent."""
+        return _independent_axes(self.axes, self._unit_density)
 
     @property
     def mean(self) -> FloatArray:
@@ -243,6 +251,30 @@ def _axes(coords: Any, shape: tuple[int, ...]) -> tuple[FloatArray, ...]:
                 f"tabulated: the coordinates of axis {i} must increase strictly; sort them and drop repeats"
             )
     return tuple(axes)
+
+
+def _independent_axes(
+    axes: Sequence[FloatArray], table: FloatArray
+) -> tuple[tuple[tuple[int, ...], Source], ...] | None:
+    """The table as a product of tables of its axes, in their order; None where it is none."""
+    if table.ndim == 1:
+        return None
+    for axis in range(table.ndim):
+        flat = np.moveaxis(table, axis, 0).reshape(table.shape[axis], -1)
+        i, j = np.unravel_index(flat.argmax(), flat.shape)
+        one, other = flat[:, j] / flat[i, j], flat[i]
+        if (np.abs(flat - np.outer(one, other)) > _ROUNDING * flat + _NOTHING * flat[i, j]).any():
+            continue
+        rest = [k for k in range(table.ndim) if k != axis]
+        other = other.reshape([table.shape[k] for k in rest])
+        others = [axes[k] for k in rest]
+        deeper = _independent_axes(others, other)
+        if deeper is None:
+            deeper = ((tuple(range(len(rest))), Tabulated(others, other, normalize=True)),)
+        parts: list[tuple[tuple[int, ...], Source]] = [((axis,), Tabulated([axes[axis]], one, normalize=True))]
+        parts += [(tuple(rest[k] for k in index), part) for index, part in deeper]
+        return tuple(sorted(parts, key=lambda part: part[0]))
+    return None
 
 
 def _hat_integrals(x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
