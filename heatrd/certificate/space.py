@@ -26,7 +26,7 @@ __all__ = ["SPACING", "SpaceProblem", "as_certificate", "certify_law", "space_pr
 
 FloatArray = NDArray[np.float64]
 SPACING = {2: 0.3, 3: 0.5}  # of √ε: as fine as the default tolerance needs
-FINER = 0.85
+FINER = 0.9
 TAIL_MASS = {2: 1e-13, 3: 1e-9}
 
 
@@ -79,7 +79,7 @@ def space_problem(
         factor, other = FINER, nodes
         while len(other.points) < 1.2 * len(nodes.points) and factor > 0.1:  # panels come in whole numbers
             other = space_nodes(source, factor * spacing * root, max(mass, nodes.tail_mass))
-            factor *= 0.7
+            factor *= FINER
         finer = make_tiles((other.points - shift) / root, other.weights)
     return SpaceProblem(float(epsilon), shift, nodes, tiles, finer)
 
