@@ -5,7 +5,7 @@ In units of √ε, over w ≥ 0 minimise Φ(w) = −Σ_i μ_i log(Kw)_i + Σ_j w
 
     (H + diag(s/w)) Δw = (τ − corrector)/w − (1 − Kᵀ(μ/Z)),     H = Kᵀ diag(μ/Z²) K,
 
-scaled symmetrically by √w, with Mehrotra's predictor and corrector. The points are kept in tiles, so
+scaled symmetrically by √w, with Mehrotra's predictor and corrector, and Gondzio's. The points are kept in tiles, so
 H costs only what overlaps.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ _DROP = 26.0  # terms of c below a relative 5e-12 are left out here
 _CHEAP = 5e6  # products below which empty columns may stay
 _FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
+_LEAST_PROGRESS = 0.1  # every step aims at this share of τ at most: many atoms that all but coincide slow it down
+_CORRECTIONS = 3  # Gondzio's, at most
+_CENTRED = (0.1, 10.0)  # products outside this range of the goal are brought back to it
 
 
 Assembly = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
@@ -92,7 +96,7 @@ def _longest(x: FloatArray, dx: FloatArray) -> float:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Weights (sum one), slacks 1 − c of the unnormalised problem, which are active, mean weighted complementarity."""
+    """Weights (sum one), slacks 1 − c of the unnormalised problem, which are active, complementarity Σws/Σm."""
 
     weights: FloatArray
     slacks: FloatArray
@@ -156,11 +160,11 @@ def _followed(
     tol: float,
     iterations: int,
 ) -> tuple[FloatArray, FloatArray, float, int]:
-    """Weights, slacks and τ along the central path w∘s = τ m, until τ ≤ tol and ``matters`` (c − 1) ≤ 10 tol.
+    """Weights, slacks and τ = Σws/Σm along the central path w∘s = τ m, until τ ≤ tol and ``matters`` (c − 1) ≤ 10 tol.
 
-    Slacks start at ``room`` at least.
+    Slacks start at ``room`` at least. The mean of ws/m itself would be set by a few atoms far from the path.
     """
-    s = np.zeros(0)
+    s, whole = np.zeros(0), float(m.sum())
     tau, done = np.inf, 0
     while done < iterations:
         done += 1
@@ -168,7 +172,7 @@ def _followed(
         if not s.size:
             s = np.maximum(1.0 - c, room)
         residual = s - (1.0 - c)
-        tau = float(np.mean(w * s / m))
+        tau = float(w @ s) / whole
         if tau <= tol and float(np.max(matters * (c - 1.0))) <= 10 * tol:
             break
         root = np.sqrt(w)
@@ -177,14 +181,36 @@ def _followed(
             factor = factorised(h)
         except np.linalg.LinAlgError:
             break
-        dw, ds = _direction(factor, root, w, s, residual, np.zeros(len(w)))
-        a, b = _longest(w, dw), _longest(s, ds)
-        affine = float(np.mean(np.maximum((w + a * dw) * (s + b * ds), 0.0) / m))
-        sigma = min(affine / tau, 1.0) ** 3
-        dw, ds = _direction(factor, root, w, s, residual, sigma * tau * m - dw * ds)
-        w = np.maximum(w + 0.99 * _longest(w, dw) * dw, 1e-300)
-        s = np.maximum(s + 0.99 * _longest(s, ds) * ds, 1e-300)
+        towards = partial(_direction, factor, root, w, s, residual)
+        dw, ds = towards(np.zeros(len(w)))
+        affine = np.maximum((w + _longest(w, dw) * dw) * (s + _longest(s, ds) * ds), 0.0)
+        sigma = min((float(affine.sum()) / (tau * whole)) ** 3, _LEAST_PROGRESS)
+        dw, ds, a, b = _centred(towards, w, s, sigma * tau * m, sigma * tau * m - dw * ds)
+        w = np.maximum(w + 0.99 * a * dw, 1e-300)
+        s = np.maximum(s + 0.99 * b * ds, 1e-300)
     return w, s, tau, done
+
+
+def _centred(
+    towards: Callable[[FloatArray], tuple[FloatArray, FloatArray]],
+    w: FloatArray,
+    s: FloatArray,
+    goal: FloatArray,
+    target: FloatArray,
+) -> tuple[FloatArray, FloatArray, float, float]:
+    """Δw, Δs and the longest steps, lengthened by Gondzio's corrections as those of `space_moments`."""
+    dw, ds = towards(target)
+    a, b = _longest(w, dw), _longest(s, ds)
+    low, high = _CENTRED[0] * goal, _CENTRED[1] * goal
+    for _ in range(_CORRECTIONS):
+        products = (w + min(1.0, 1.08 * a + 0.1) * dw) * (s + min(1.0, 1.08 * b + 0.1) * ds)
+        target = target + np.maximum(np.clip(products, low, high) - products, -high)
+        trial = towards(target)
+        longer = _longest(w, trial[0]), _longest(s, trial[1])
+        if sum(longer) < a + b + 0.01:
+            break
+        (dw, ds), (a, b) = trial, longer
+    return dw, ds, a, b
 
 
 def _direction(

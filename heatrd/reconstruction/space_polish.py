@@ -35,6 +35,7 @@ _DROP_SHARP = 26.0  # in the Hessian below 5e-12
 _DROP_ROUGH = 16.0  # and in a rough one below 1e-7
 _RESTLESS, _SWEEPS = 0.5, 10  # expectation–maximisation as long as c or ∇c of an atom are further off, at most
 _LOWERED, _LOWERED_AFTER_FAILURE = (0.1, 0.5), (0.5, 1.0)  # the shift, after a good step and after another
+_SHARES, _RAISED = (1.0, 0.3), 6.0  # of a step that are tried before the shift is raised by this factor
 _SPECTRAL = 330  # unknowns up to which a saddle is looked for
 
 
@@ -266,14 +267,18 @@ def _descend(evaluate: Evaluation, newton: _Newton, shift: float) -> tuple[State
         dl, dy, predicted = step
         length = np.maximum(np.abs(dl) / 1.5, np.sqrt((dy**2).sum(axis=1)) / 0.6)
         clip = 1.0 / np.maximum(length, 1.0)  # atom by atom: a restless light atom must not hold up the others
-        trial = evaluate(state.points + clip[:, None] * dy, state.weights * np.exp(clip * dl))
-        gain = state.objective - trial.objective
-        silent = abs(gain) <= noise
-        better = trial.residual() < 0.9 * state.residual() or trial.worst() < 0.9 * state.worst()
-        if gain > max(1e-3 * predicted, noise) or (silent and better):
-            good = silent or gain > 0.5 * predicted
-            return trial, max(shift * (easier if good else same), 1e-13)
-        shift, (easier, same) = max(6 * shift, 1e-12), _LOWERED_AFTER_FAILURE
+        for share in _SHARES:
+            part = share * clip
+            trial = evaluate(state.points + part[:, None] * dy, state.weights * np.exp(part * dl))
+            gain, expected = state.objective - trial.objective, share * (2 - share) * predicted
+            silent = abs(gain) <= noise
+            better = trial.residual() < 0.9 * state.residual() or trial.worst() < 0.9 * state.worst()
+            if gain > max(1e-3 * expected, noise) or (silent and better):
+                if share < 1:
+                    return trial, max(_RAISED * shift, 1e-12)
+                good = silent or gain > 0.5 * expected
+                return trial, max(shift * (easier if good else same), 1e-13)
+        shift, (easier, same) = max(_RAISED * shift, 1e-12), _LOWERED_AFTER_FAILURE
         if shift > 1e3:
             break
     return None
