@@ -56,6 +56,23 @@ def test_equal_coordinates_in_ten_dimensions():
     assert len(ten.law.blocks) == 10
 
 
+def test_the_hardest_block_sets_the_default_tolerance():
+    cheap, plane = Uniform(-1, 1), Polygon()
+    assert product.default_tolerance(Product([cheap, Disc()])) == product.default_tolerance(cheap) == 1e-9
+    assert product.default_tolerance(Product([cheap, plane])) == product.default_tolerance(plane) == 1e-8
+    assert not product.on_lines(Product([cheap, plane]))
+    assert product.on_lines(Gaussian([0, 0], [[1, 0.5], [0.5, 1]]))
+    asked = {}
+
+    def solve_block(source, epsilon, tol, start):
+        asked[source.dim] = tol
+        return product._solve_block(source, epsilon, 1e-6, start)
+
+    product.reconstruct(Product([cheap, plane]), 0.2, solve_block=solve_block)
+    assert asked[1] + asked[2] == pytest.approx(1e-8)
+    assert asked[2] == pytest.approx(10 * asked[1])
+
+
 def test_blocks_of_different_kinds_add_up():
     source = Product([Disc(), Uniform(-1, 1)])
     together, _ = product.reconstruct(source, 0.1)

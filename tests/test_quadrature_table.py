@@ -10,6 +10,7 @@ from heatrd.errors import TooLarge
 from heatrd.quadrature import tensor
 from heatrd.quadrature.table import table_nodes
 from heatrd.quadrature.tensor import _gauss_rule
+from heatrd.reconstruction import space
 from heatrd.sources import Tabulated
 
 
@@ -90,7 +91,41 @@ def test_a_product_table_is_worth_the_sum_of_its_axes():
     y, q = np.array([-1.0, 0.0, 0.3, 1.0]), np.array([0.2, 1.0, 0.0, 0.7])
     both = heatrd.from_grid((x, y), np.multiply.outer(p, q), normalize=True)
     one, two = heatrd.from_grid(x, p, normalize=True), heatrd.from_grid(y, q, normalize=True)
-    point, parts = heatrd.solve(both, epsilon=0.1), [heatrd.solve(s, epsilon=0.1) for s in (one, two)]
+    (plane, _), parts = space.reconstruct(both, 0.1), [heatrd.solve(s, epsilon=0.1) for s in (one, two)]
     low, high = (sum(getattr(s.certificate, k) for s in parts) for k in ("lagrangian_lower", "lagrangian"))
+    assert plane.gap <= 1e-8
+    assert plane.lagrangian_lower <= high and low <= plane.lagrangian
+    point = heatrd.solve(both, epsilon=0.1)  # what a user gets: the product is seen
+    assert point.certified and len(point.reconstruction.blocks) == 2 and point.gap <= 1e-9
+    assert point.certificate.lagrangian == pytest.approx(high, abs=1e-9)
+
+
+def test_independent_axes_of_a_table_are_found():
+    rng = np.random.default_rng(3)
+    axes = [np.sort(rng.normal(size=n)) for n in (4, 5, 6)]
+    one, two, pair = rng.uniform(size=4), rng.uniform(size=5), rng.uniform(size=(4, 6))
+    dark = two * (np.arange(5) != 2)
+    assert Tabulated(axes, pair[:, None, :] * two[:, None], normalize=True).factors is not None
+    found = dict(Tabulated(axes, pair[:, None, :] * dark[:, None], normalize=True).factors)
+    assert set(found) == {(0, 2), (1,)}
+    np.testing.assert_allclose(found[0, 2]._unit_density / found[0, 2]._unit_density.max(), pair / pair.max())
+    np.testing.assert_allclose(found[1,].density / found[1,].density.max(), dark / dark.max())
+    whole = Tabulated(axes, one[:, None, None] * two[:, None] * rng.uniform(size=6), normalize=True)
+    assert [index for index, _ in whole.factors] == [(0,), (1,), (2,)]
+    table = one[:, None] * two
+    table[1, 2] *= 1 + 1e-12
+    assert Tabulated(axes[:2], table, normalize=True).factors is None
+    assert Tabulated(axes[:1], one, normalize=True).factors is None
+
+
+def test_a_table_with_one_independent_axis_is_solved_in_blocks():
+    x, z = np.linspace(-2, 2, 21), np.linspace(0, 1, 5)
+    a, b = np.meshgrid(x, x, indexing="ij")
+    pair, line = np.exp(-(a**2) - b**2 - a * b), 1 + z
+    source = heatrd.from_grid((x, z, x), pair[:, None, :] * line[:, None], normalize=True)
+    point = heatrd.solve(source, epsilon=0.2)
+    parts = [heatrd.from_grid((x, x), pair, normalize=True), heatrd.from_grid(z, line, normalize=True)]
+    alone = [heatrd.solve(s, epsilon=0.2) for s in parts]
+    assert point.gap <= 1e-8  # the plane's tolerance, not that of lines
     assert point.certified
-    assert point.certificate.lagrangian_lower <= high and low <= point.certificate.lagrangian
+    assert point.certificate.lagrangian == pytest.approx(sum(p.certificate.lagrangian for p in alone), abs=2e-8)

@@ -104,10 +104,32 @@ def test_atoms_of_the_dual_save_rounds_of_the_convex_problem(monkeypatch):
         [[[0.3, 0.1], [0.1, 0.2]], [[0.1, 0], [0, 0.4]], [[0.5, -0.2], [-0.2, 0.4]]],
     )
     source = GaussianMixture([0.3, 0.4, 0.3], means, covs)
-    epsilon = 0.1 * float(np.linalg.eigvalsh(source.covariance)[-1])
-    found, _ = space.reconstruct(source, epsilon)
-    assert found.gap <= 1e-8
+    all_epsilon = np.array([0.15, 0.1]) * float(np.linalg.eigvalsh(source.covariance)[-1])
+    assert all(space.reconstruct(source, e)[0].gap <= 1e-8 for e in all_epsilon)
     with_them = len(calls)
-    monkeypatch.setattr(Missing, "added", lambda self, tilt: tilt)
-    space.reconstruct(source, epsilon)
-    assert 2 * with_them <= len(calls) - with_them
+    monkeypatch.setattr(Missing, "added", lambda self, tilt, spare: tilt)
+    for e in all_epsilon:
+        space.reconstruct(source, e)
+    assert 3 * with_them <= 2 * (len(calls) - with_them)
+
+
+def test_atoms_of_the_dual_get_more_than_they_need_where_that_costs_nothing():
+    """c has its maxima beside the atoms once they are there: as much again lowers them too."""
+    source = GaussianMixture(None, [[-1.2, 0.0], [1.2, 0.3]], [0.5 * np.eye(2), [[0.4, 0.1], [0.1, 0.2]]])
+    problem = space_problem(source, 0.25)
+    tiles, accuracy = problem.tiles, 1e-10
+    best, _ = space.reconstruct(source, 0.25)
+    atoms, weights = problem.scaled(best.law.points), best.law.weights
+    light = weights < 1e-4
+    law = atoms[~light], weights[~light] / weights[~light].sum()
+    tilt = as_tilt(*law)
+    measured = capped(tiles, *law, accuracy, 1e-10, tilt)
+    found = measured.supremum()
+    missing = Missing(tiles, measured.log_z[0] + measured.log_s[0], found.maxima, found.excess)
+    plain, twice = missing.added(tilt), missing.added(tilt, np.inf)
+    np.testing.assert_allclose(twice.log_weights[len(law[1]) :] - plain.log_weights[len(law[1]) :], np.log(2))
+    some = missing.added(tilt, 0.01 * missing.needs.sum())
+    grown = np.exp(some.log_weights[len(law[1]) :]).sum() / np.exp(plain.log_weights[len(law[1]) :]).sum()
+    assert 1.0 < grown < 1.1
+    left = [capped(tiles, *law, accuracy, 1e-10, t).supremum().log for t in (plain, twice)]
+    assert left[1] < 0.7 * left[0]

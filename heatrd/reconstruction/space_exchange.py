@@ -3,8 +3,9 @@
 A first shape (`space_shape`) is polished: positions and weights, by sweeps of expectation–maximisation, then Newton.
 In the first two cycles maxima of c above 1 are inserted several times over, weights alone re-optimised: that fills the
 tails. Then the convex problem of local moments around the atoms gives the dual, and a better law where atoms must
-split; what it lacks far out the dual gets as atoms of its own (`space_completion`), and the law those that weigh
-anything. All this looks through a coarse quadrature; before law and dual are judged the sharp one is asked.
+split, or Newton's method a dual near the law, which is cheaper where there are many unknowns; what it lacks far out
+the dual gets as atoms of its own (`space_completion`), and the law those that weigh anything. All this looks through
+a coarse quadrature; before law and dual are judged the sharp one is asked.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _CAP = 0.1  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
-_SEPARATE = 0.55  # √ε: atoms closer than this become one after filling
+_SEPARATE = {2: 0.4, 3: 0.55}  # √ε: atoms closer than this become one after filling
 _CENTRES = 0.3  # √ε: atoms closer than this share one centre of moments
 _REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
 _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor error of the moments holds up the gap
@@ -55,8 +56,6 @@ _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
 _GOOD_ENOUGH = {2: 0.8, 3: 0.5}  # of tol: a gap that asks for no further atoms of the law
 _CLOSE = {2: 1.0, 3: 0.6}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
 _COMPLETIONS = 8  # times that atoms are added to its dual
-_NEWTON_FIRST = {3}
-_FILLED_ROUGHLY = {3}
 _SPARE = 0.02  # of tol: what atoms of the dual may weigh more than they need
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
 _LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
@@ -122,7 +121,7 @@ class _Exchange:
 
     @property
     def working(self) -> Tiles:
-        """The quadrature that atoms are moved and weighed with."""
+        """The quadrature that atoms are moved and weighed with: in space the steering one while tails are filled."""
         return self.views.steering if self.filling and self.tiles is self.views.coarse else self.tiles
 
     @property
@@ -134,7 +133,7 @@ class _Exchange:
         """Fill the law, then find duals near it, until one repaired proves the tolerance."""
         worst, gap, ends = np.inf, np.inf, False
         for cycle in range(_CYCLES):
-            self.filling = self.dim in _FILLED_ROUGHLY and cycle < _FILLING_CYCLES
+            self.filling = self.dim > 2 and cycle < _FILLING_CYCLES
             y, w = self._polished(y, w, gap <= _SETTLED * self.tol and self._manageable(len(w)))
             if cycle < _FILLING_CYCLES:
                 excess = self._excess(self.tiles, y, w, self._rough(worst))
@@ -157,13 +156,13 @@ class _Exchange:
         """A dual point near the law, the law with what that asks for, and the gap between both as far as is seen.
 
         A dual found before stays as long as the gap to it closes. The next comes from the convex problem of moments, or
-        from Newton's method where that is too large.
+        from Newton's method where that is too large, and the first one in space.
         """
         if self.tilt is not None and self._narrow_enough(gap := self._gap(self.tiles, y, w)):
             return y, w, gap
         before, self.taylor = self.narrowing, 0.0
-        tried = cycle > _FILLING_CYCLES or self.dim not in _NEWTON_FIRST
-        if tried and self._manageable(len(self._merged(y, w)[1])):
+        newton = self.dim > 2 and cycle == _FILLING_CYCLES
+        if not newton and self._manageable(len(self._merged(y, w)[1])):
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
         else:
@@ -259,11 +258,9 @@ class _Exchange:
 
     def _sharpen(self, y: FloatArray, w: FloatArray, total: float) -> None:
         """Look through the next quadrature that sees the excess."""
-        middle = self.views.middle
-        if self.tiles is self.views.coarse and 2 * self._excess(middle, y, w, self.accuracy).total > total:
-            self.tiles = middle
-        else:
-            self.tiles = self.views.fine
+        middle = self.views.sharper(self.tiles)
+        sees = middle is not self.views.fine and 2 * self._excess(middle, y, w, self.accuracy).total > total
+        self.tiles = middle if sees else self.views.fine
 
     def _needed(self, excess: _Excess, y: FloatArray, apart: float = _APART) -> FloatArray:
         """Maxima of c that matter and stand apart from the atoms, worst first."""
@@ -369,6 +366,7 @@ class _Exchange:
 
     def _filled(self, y: FloatArray, w: FloatArray, excess: _Excess) -> tuple[FloatArray, FloatArray, float]:
         """Insert atoms a few times, with weights alone re-optimised; close ones are merged at the end."""
+        apart = _SEPARATE.get(self.dim, 0.55)
         new, worst, close = self._needed(excess, y), excess.worst, False
         for times in range(1 + _FILLINGS):
             if not len(new):
@@ -378,11 +376,11 @@ class _Exchange:
                 break
             close = True
             excess = self._excess(self.tiles, y, w, max(self._rough(worst), 1e-3 * worst))
-            new, worst = self._needed(excess, y, _SEPARATE), min(worst, excess.worst)
+            new, worst = self._needed(excess, y, apart), min(worst, excess.worst)
             _log.debug("   m=%d sup=%.2e matter=%.2e, %d new", len(w), excess.log_sup, excess.worst, len(new))
             if excess.worst < 10 * self.tol:
                 break
-        return *(merged(y, w, _SEPARATE) if close else (y, w)), worst
+        return *(merged(y, w, apart) if close else (y, w)), worst
 
     def _insert(
         self, y: FloatArray, w: FloatArray, new: FloatArray, tol: float, start: FloatArray | None = None

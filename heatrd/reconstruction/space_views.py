@@ -13,7 +13,8 @@ __all__ = ["Views"]
 
 FloatArray = NDArray[np.float64]
 
-# the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing
+# the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing (not in
+# space: half the search was for tails that the thinned nodes had not shown)
 _COARSE = {2: (0.38, 0.01, 0.4), 3: (0.65, 0.0, 1.0)}
 _ROUGH, _ROUGHEST = {2: 1.0, 3: 0.1}, 10.0  # errors of both where the source sets them, of tol
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
@@ -30,7 +31,8 @@ class Views:
     middle : Tiles
         Coarser; wrong where the source is narrower than √ε.
     coarse : Tiles
-        Like ``middle``, its light nodes thinned out; what is found with it must be looked at with ``fine``.
+        Like ``middle``, in the plane with light nodes thinned out; what is found with it must be looked at with
+        ``fine``.
     steering : Tiles
         For Hessians.
     """
@@ -59,7 +61,7 @@ class Views:
 
     def sharper(self, tiles: Tiles) -> Tiles:
         """The next quadrature up."""
-        return self.middle if tiles is self.coarse else self.fine
+        return self.middle if tiles is self.coarse and self.middle is not self.coarse else self.fine
 
     def mass_around(self, y: FloatArray) -> FloatArray:
         """Mass of μ within about 2√ε of y: what an excess of c there can cost."""
