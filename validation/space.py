@@ -36,8 +36,8 @@ from heatrd.sources import (
 )
 
 SHARES = (0.5, 0.2, 0.1, 0.05, 0.02)
-# not among the claims: slower than the targets, up to the deadline of 170 s where the gap may stay above the tolerance
-EXCEPT = {("banana", 0.02), ("mixture-3d", 0.1), ("cut-normal-3d", 0.2), ("cut-normal-3d", 0.1)}
+# not among the claims: more nodes than the deadline of 170 s allows, and the gap may stay above the tolerance
+EXCEPT = {("cut-normal-3d", 0.1)}
 
 
 def random_mixture(seed: int) -> GaussianMixture:

@@ -27,7 +27,7 @@ __all__ = ["SPACING", "SpaceProblem", "as_certificate", "certify_law", "space_pr
 FloatArray = NDArray[np.float64]
 SPACING = {2: 0.3, 3: 0.5}  # of √ε: as fine as the default tolerance needs
 FINER = 0.9
-TAIL_MASS = {2: 1e-13, 3: 1e-9}
+TAIL_MASS = {2: 1e-13, 3: 5e-10}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ def space_problem(
     """Discretise a source at spacing·√ε but for a mass in its tails, and once more finer for the error estimate."""
     root = float(np.sqrt(epsilon))
     spacing = SPACING.get(source.dim, 0.42) if spacing is None else spacing
-    mass = TAIL_MASS.get(source.dim, 1e-9) if mass is None else mass
+    mass = TAIL_MASS.get(source.dim, 5e-10) if mass is None else mass
     nodes = space_nodes(source, spacing * root, mass, error)
     shift = np.asarray(nodes.weights @ nodes.points)
     tiles = make_tiles((nodes.points - shift) / root, nodes.weights)

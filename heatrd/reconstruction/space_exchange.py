@@ -54,7 +54,7 @@ _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor er
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
 _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
 _GOOD_ENOUGH = {2: 0.8, 3: 0.5}  # of tol: a gap that asks for no further atoms of the law
-_CLOSE = {2: 1.0, 3: 0.6}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
+_CLOSE = {2: 1.0, 3: 0.45}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
 _COMPLETIONS = 8  # times that atoms are added to its dual
 _SPARE = 0.02  # of tol: what atoms of the dual may weigh more than they need
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
@@ -182,7 +182,7 @@ class _Exchange:
 
     def _narrow_enough(self, gap: float) -> bool:
         """Whether a gap under the quadrature in hand may hold under the sharp one."""
-        return gap <= self.tol * (1.0 if self.fine else _CLOSE.get(self.dim, 0.6))
+        return gap <= self.tol * (1.0 if self.fine else _CLOSE.get(self.dim, 0.45))
 
     def _manageable(self, centres: int) -> bool:
         """Whether the convex problem of moments around so many centres is small enough."""

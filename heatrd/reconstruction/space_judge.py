@@ -73,14 +73,14 @@ class Judge:
             if not 0.5 * self._tol < check.gap < 10 * self._tol:
                 break
         assert self._best is not None
-        gap = self._best.check.gap
+        gap, tails = self._best.check.gap, self._tails()
         self.stale = 0 if gap < 0.5 * before else self.stale + 1
-        return gap <= enough or self.exhausted
+        return gap <= enough - (tails if tails <= 0.5 * self._tol else 0.0) or self.exhausted
 
     def confirmed(self) -> bool:
         """Whether the best law holds under both quadratures; its certificate is kept, and the next has to do better."""
         assert self._best is not None
-        tails = sum(tail_terms(self._problem, self._best.check, self._best.points, self._best.weights))
+        tails = self._tails()
         enough = self._tol + (tails if tails > 0.5 * self._tol else 0.0)
         proved = self._twice(self._best, enough)
         _log.debug("   under both quadratures: gap=%.2e", proved.gap)
@@ -89,6 +89,11 @@ class Judge:
         self._settled = proved.gap <= enough or self._share < _LEAST
         self._share *= 0.5
         return self._settled
+
+    def _tails(self) -> float:
+        """What the tails add to the gap of the best law."""
+        assert self._best is not None
+        return sum(tail_terms(self._problem, self._best.check, self._best.points, self._best.weights))
 
     def certificate(self, y: FloatArray, w: FloatArray) -> Certificate:
         """The certificate of the best law, with both quadratures; of (y, w) where none was heard."""
