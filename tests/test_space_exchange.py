@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import pytest
 
 import heatrd
 from heatrd.certificate.space import space_problem, tail_terms
@@ -11,6 +12,7 @@ from heatrd.reconstruction import space_exchange
 from heatrd.reconstruction.space_exchange import _Exchange
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_shape import first_shape
+from heatrd.reconstruction.space_views import Views
 from heatrd.sources import Banana, Disc, GaussianMixture, MultivariateT, Polygon
 
 TOL, ACCURACY = 1e-8, 5e-10
@@ -103,3 +105,16 @@ def test_lengths_are_not_narrowed_where_the_convex_problem_only_jammed(monkeypat
     state.narrowing = 0.36
     state._convex(y, w, 0.3, 1e-11)
     assert state.narrowing == 0.36 / 0.6
+
+
+@pytest.mark.parametrize(("spacing", "same"), [(0.5, False), (0.7, True)])
+def test_the_search_in_space_looks_through_fewer_nodes(spacing, same):
+    """A wide quadrature, as heavy tails get, has no coarser one: its light nodes are thinned out instead."""
+    source = GaussianMixture(None, [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0]], np.diag([1.0, 0.8, 0.6]))
+    problem = space_problem(source, 0.3, spacing=spacing, second=False)
+    views = Views(source, problem, 1e-6 if not same else 1e-4)
+    assert (views.middle is views.fine) == same
+    assert views.coarse.size < 0.7 * views.fine.size
+    assert views.coarse.weights.sum() == pytest.approx(1.0)
+    assert views.sharper(views.coarse) is not views.coarse
+    assert views.sharper(views.sharper(views.coarse)) is views.fine

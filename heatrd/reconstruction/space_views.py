@@ -16,6 +16,7 @@ FloatArray = NDArray[np.float64]
 # the coarse quadrature: spacing, of √ε; nodes lighter than this share of tol are thinned out; to this spacing (not in
 # space: half the search was for tails that the thinned nodes had not shown)
 _COARSE = {2: (0.38, 0.01, 0.4), 3: (0.65, 0.0, 1.0)}
+_TAILS = 0.01  # that share where the sharp quadrature is as coarse itself: for heavy tails
 _ROUGH, _ROUGHEST = {2: 1.0, 3: 0.1}, 10.0  # errors of both where the source sets them, of tol
 _STEERING = {2: (0.5, 0.1, 0.4), 3: (0.8, 0.5, 1.0)}  # the one for Hessians, which only steer
 _TILE = 4.0  # side of its tiles in space, √ε
@@ -43,7 +44,7 @@ class Views:
         if not problem.nodes.exact:
             spacing, light, apart = _COARSE.get(source.dim, _COARSE[3])
             self.middle = self._coarser(source, problem, spacing, _ROUGH.get(source.dim, 0.1) * tol)
-            self.coarse = thinned(self.middle, light * tol, apart)
+            self.coarse = thinned(self.middle, (_TAILS if self.middle is self.fine else light) * tol, apart)
             spacing, light, apart = _STEERING.get(source.dim, _STEERING[3])
             self.steering = thinned(self._coarser(source, problem, spacing, _ROUGHEST * tol), light * tol, apart)
             if source.dim > 2:
