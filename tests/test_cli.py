@@ -17,6 +17,7 @@ import heatrd
 from heatrd.cli import main
 from heatrd.cli._parser import COMMANDS, build_parser
 from heatrd.cli._sources import parse_value
+from heatrd.reconstruction import product
 
 ROOT = Path(__file__).parent.parent
 PNG = b"\x89PNG"
@@ -73,6 +74,22 @@ def test_options_and_sources_in_any_order(capsys):
     first = run_json("solve gaussian --distortion 0.5 --json", capsys)
     assert run_json("solve --distortion 0.5 gaussian --json", capsys) == first
     assert run_json("solve --json --source gaussian --distortion 0.5", capsys) == first
+
+
+def test_a_product_of_more_points_than_can_be_listed_is_answered(capsys, monkeypatch):
+    """Three coordinates of one law: its points, cubed, were asked for after the solve, and the answer was lost."""
+    monkeypatch.setattr(product, "_ENUMERABLE", 20)
+    command = "solve box --param low=[-1,-1,0] --param high=[1,1,2] --epsilon 0.1"
+    one = heatrd.solve(heatrd.as_source("uniform", low=0, high=2), epsilon=0.1)
+    count = len(one.reconstruction)
+    assert count**3 > 20
+    record = run_json(f"{command} --json", capsys)
+    assert record["rate"] == pytest.approx(3 * one.rate, abs=1e-8)
+    blocks = record["reconstruction"]["blocks"]
+    assert [np.shape(block["points"]) for block in blocks] == [(count, 1)] * 3
+    assert np.sum([block["basis"] for block in blocks], axis=2).tolist() == np.eye(3).tolist()
+    code, out, _ = run(command, capsys)
+    assert code == 0 and f"{count} × {count} × {count} points" in out
 
 
 def test_solve_writes_law_and_picture(capsys, tmp_path):

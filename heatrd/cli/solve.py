@@ -106,7 +106,6 @@ def as_record(solution: Any, named: NamedSource, unit: str) -> dict[str, Any]:
     per = NATS_PER[unit]
     rates = {name: getattr(solution, name) for name in ("rate", "rate_lower", "gap", "lagrangian", "lagrangian_lower")}
     rates |= bounds_beside(named.source, solution.distortion)
-    law = solution.reconstruction
     return {
         "source": named.label,
         "unit": unit,
@@ -116,8 +115,21 @@ def as_record(solution: Any, named: NamedSource, unit: str) -> dict[str, Any]:
         "bits": solution.bits,
         "snr_db": solution.snr_db,
         "regime": solution.regime,
-        "reconstruction": {"points": law.points, "weights": law.weights},
+        "reconstruction": _law_record(solution.reconstruction),
     }
+
+
+def _listable(law: Any) -> bool:
+    """Whether the law's points are few enough to be listed; else it is a product of laws."""
+    return bool(getattr(law, "listable", True))
+
+
+def _law_record(law: Any) -> dict[str, Any]:
+    """Points and weights; of a product with too many of them the blocks x = shift + Σ_b basis_b z_b."""
+    if _listable(law):
+        return {"points": law.points, "weights": law.weights}
+    blocks = [{**_law_record(block), "basis": basis} for block, basis in zip(law.blocks, law.bases, strict=True)]
+    return {"blocks": blocks, "shift": law.shift}
 
 
 def _report(solution: Any, named: NamedSource, args: argparse.Namespace) -> None:
@@ -131,10 +143,11 @@ def _print(solution: Any, named: NamedSource, unit: str) -> None:
     per = NATS_PER[unit]
     beside = bounds_beside(named.source, solution.distortion)
     law = solution.reconstruction
+    count = f"{len(law.weights)}" if _listable(law) else f"{float(len(law)):.3g}"
     print_pairs(
         [
             ("source", named.label),
-            ("regime", f"{solution.regime}, {len(law.weights)} point{'s' * (len(law.weights) != 1)}"),
+            ("regime", f"{solution.regime}, {count} point{'s' * (count != '1')}"),
             ("epsilon", f"{solution.epsilon:.12g}"),
             ("distortion", f"{solution.distortion:.12g}  (SNR {solution.snr_db:.4f} dB)"),
             (f"rate ({unit})", f"{solution.rate / per:.12g}  certified upper bound"),
@@ -150,6 +163,10 @@ def _print(solution: Any, named: NamedSource, unit: str) -> None:
 
 def _print_law(law: Any) -> None:
     """Print the reconstruction law; of many points only the heaviest."""
+    if not _listable(law):
+        sizes = " × ".join(str(len(block)) for block in law.blocks)
+        print(f"\n(a product of {len(law.blocks)} laws with {sizes} points; --json gives each)")
+        return
     heaviest = np.sort(np.argsort(-law.weights, kind="stable")[:ATOMS_SHOWN])
     points = np.atleast_2d(law.points[heaviest].T)
     names = ["point"] if len(points) == 1 else [f"point {axis + 1}" for axis in range(len(points))]

@@ -68,9 +68,14 @@ class ProductLaw:
     def __len__(self) -> int:
         return self.size
 
+    @property
+    def listable(self) -> bool:
+        """Whether `points` and `weights` are few enough to be listed: at most a million."""
+        return self.size <= _ENUMERABLE
+
     @cached_property
     def _listed(self) -> tuple[FloatArray, FloatArray]:
-        if self.size > _ENUMERABLE:
+        if not self.listable:
             raise InvalidInput(
                 f"this law is a product of {len(self.blocks)} laws with {self.size:.3g} points together, "
                 "too many to list; use .blocks"
