@@ -53,7 +53,7 @@ _REACH = 1.3  # the ball of a centre reaches beyond its atoms by this factor
 _NARROWER, _NARROWEST = 0.6, 0.3  # factors of these lengths where the Taylor error of the moments holds up the gap
 _TAYLOR = 2.0  # of tol: a gap between both laws and the dual that is put down to it
 _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
-_GOOD_ENOUGH = {2: 0.8, 3: 0.5}  # of tol: a gap that asks for no further atoms of the law
+_GOOD_ENOUGH = {2: 0.8, 3: 0.4}  # of tol: a gap that asks for no further atoms of the law
 _CLOSE = {2: 1.0, 3: 0.45}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
 _COMPLETIONS = 8  # times that atoms are added to its dual
 _SPARE = 0.02  # of tol: what atoms of the dual may weigh more than they need
@@ -351,7 +351,7 @@ class _Exchange:
             left = 0.0
             self.tilt = missing.added(self.tilt, _SPARE * self.tol)
         gap = self._gap(tiles, y, w) + left
-        if gap <= _GOOD_ENOUGH.get(self.dim, 0.5) * self.tol:
+        if gap <= _GOOD_ENOUGH.get(self.dim, 0.4) * self.tol:
             return y, w, gap
         added, eta = merged(self.tilt.points[given:], np.exp(self.tilt.log_weights[given:]), _APART)
         apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2

@@ -41,8 +41,8 @@ def first_shape(problem: SpaceProblem, views: Views, accuracy: float) -> tuple[F
     """Interior point on a lattice where μ blurred has mass, then clusters.
 
     Where a node and all its neighbours have weight, ν seems to have a density, of which a lattice is a good quadrature.
-    Where there are many such inner nodes, but not too many, all is solved once more on a denser lattice, and its inner
-    nodes stay as they are.
+    Where there are many such inner nodes in the plane, but not too many, all is solved once more on a denser lattice,
+    and its inner nodes stay as they are (in space the polish brought them together again).
 
     Raises
     ------
