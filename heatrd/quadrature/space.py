@@ -113,6 +113,7 @@ def _finish(
         first = int(np.searchsorted(np.cumsum(weights[ascending]), spare, side="right"))
         light, rest = ascending[:first], np.sort(ascending[first:])
         apart = KDTree(points[rest]).query(points[light])[0]
+        tail_energy = 2 * (tail_energy + tail_mass * float((apart**2).max(initial=0.0)))  # its nodes may be light ones
         tail_mass, tail_energy = tail_mass + weights[light].sum(), tail_energy + weights[light] @ apart**2
         points, weights = points[rest], weights[rest]
     return SpaceNodes(points, weights / weights.sum(), tail_mass, tail_energy, False)
