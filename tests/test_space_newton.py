@@ -10,7 +10,7 @@ import pytest
 
 from heatrd.certificate.space import certify_law, space_problem
 from heatrd.laws import DiscreteLaw
-from heatrd.quadrature.space import space_nodes
+from heatrd.quadrature.space import _finish, space_nodes
 from heatrd.quadrature.tiles import make_tiles
 from heatrd.reconstruction import cholesky, space, space_interior, space_shape
 from heatrd.reconstruction.cholesky import factorised
@@ -181,3 +181,14 @@ def test_one_atom_far_from_the_central_path_does_not_hold_up_the_others():
     assert found[1].iterations <= found[0].iterations + 2
     heavy = found[0].weights > 1e-6
     np.testing.assert_allclose(found[1].weights[heavy], found[0].weights[heavy], rtol=1e-3)
+
+
+def test_mass_beyond_a_rim_that_is_trimmed_has_further_to_go():
+    """Tails are counted to their nearest node; where that is left out as light, to the nearest one that stays."""
+    points = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+    weights = np.array([0.5, 0.5, 1e-10])
+    found = _finish(1e-9, points, weights, 4e-10, 1e-12)
+    assert len(found.points) == 2
+    assert found.tail_mass == pytest.approx(5e-10)
+    least = 4e-10 * 2.0**2 + 1e-10 * 2.0**2  # from the rim and from the light node to the nearest that stays
+    assert least <= found.tail_energy <= 2 * (1e-12 + 4e-10 * 4) + 1e-10 * 4 + 1e-18
