@@ -10,7 +10,7 @@ from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import scan, upper_bound
 from heatrd.quadrature.tiles import Field, make_tiles
 from heatrd.reconstruction import space, space_exchange
-from heatrd.reconstruction.space_completion import Missing
+from heatrd.reconstruction.space_completion import Completed, Missing
 from heatrd.reconstruction.space_interior import optimal_additions
 from heatrd.reconstruction.space_moments import optimal_moments
 from heatrd.sources import GaussianMixture, Polygon
@@ -56,11 +56,11 @@ def test_a_dual_gets_back_the_atom_it_lacks(source, epsilon):
     found = measured.supremum()
     assert found.log > 1e-4
     log_z = measured.log_z[0] + measured.log_s[0]
-    missing = Missing(tiles, log_z, found.maxima, found.excess)
-    more = missing.added(tilt)
-    after = capped(tiles, *law, 1e-9, 1e-10, more)
+    missing = Missing(tiles, log_z, found.maxima, found.excess, Completed.of(tilt))
+    more = missing.added()
+    after = capped(tiles, *law, 1e-9, 1e-10, more.tilt)
     assert after.supremum().log < 0.1 * found.log
-    added = np.exp(more.log_weights[len(weights) :])
+    added = more.eta
     lost = after.loss() - measured.loss()  # Φ falls, and log(1 + x) <= x
     assert added.sum() * (1 - 1e-4) <= lost <= added.sum() * (1 + found.excess.max())
     # the bound is one: below F of the best law
@@ -71,8 +71,9 @@ def test_a_dual_gets_back_the_atom_it_lacks(source, epsilon):
 def test_points_whose_excess_the_nodes_near_do_not_show_are_left_alone():
     tiles = make_tiles(np.zeros((1, 2)), np.ones(1))
     tilt = as_tilt(np.zeros((1, 2)), np.ones(1))
-    missing = Missing(tiles, np.zeros(1), np.array([[30.0, 0.0]]), np.array([0.5]))
-    assert missing.added(tilt) is tilt
+    nothing = Completed.of(tilt)
+    missing = Missing(tiles, np.zeros(1), np.array([[30.0, 0.0]]), np.array([0.5]), nothing)
+    assert missing.added() is nothing
     assert missing.needs.size == 0
 
 
@@ -107,7 +108,7 @@ def test_atoms_of_the_dual_save_rounds_of_the_convex_problem(monkeypatch):
     all_epsilon = np.array([0.15, 0.1]) * float(np.linalg.eigvalsh(source.covariance)[-1])
     assert all(space.reconstruct(source, e)[0].gap <= 1e-8 for e in all_epsilon)
     with_them = len(calls)
-    monkeypatch.setattr(Missing, "added", lambda self, tilt, spare: tilt)
+    monkeypatch.setattr(Missing, "added", lambda self, spare, together: self.completed)
     for e in all_epsilon:
         space.reconstruct(source, e)
     assert 3 * with_them <= 2 * (len(calls) - with_them)
@@ -125,11 +126,36 @@ def test_atoms_of_the_dual_get_more_than_they_need_where_that_costs_nothing():
     tilt = as_tilt(*law)
     measured = capped(tiles, *law, accuracy, 1e-10, tilt)
     found = measured.supremum()
-    missing = Missing(tiles, measured.log_z[0] + measured.log_s[0], found.maxima, found.excess)
-    plain, twice = missing.added(tilt), missing.added(tilt, np.inf)
-    np.testing.assert_allclose(twice.log_weights[len(law[1]) :] - plain.log_weights[len(law[1]) :], np.log(2))
-    some = missing.added(tilt, 0.01 * missing.needs.sum())
-    grown = np.exp(some.log_weights[len(law[1]) :]).sum() / np.exp(plain.log_weights[len(law[1]) :]).sum()
-    assert 1.0 < grown < 1.1
-    left = [capped(tiles, *law, accuracy, 1e-10, t).supremum().log for t in (plain, twice)]
+    log_z = measured.log_z[0] + measured.log_s[0]
+    missing = Missing(tiles, log_z, found.maxima, found.excess, Completed.of(tilt))
+    plain, twice = missing.added(), missing.added(np.inf)
+    np.testing.assert_allclose(twice.eta, 2 * plain.eta)
+    some = missing.added(0.01 * missing.needs.sum())
+    assert 1.0 < some.eta.sum() / plain.eta.sum() < 1.1
+    left = [capped(tiles, *law, accuracy, 1e-10, t.tilt).supremum().log for t in (plain, twice)]
     assert left[1] < 0.7 * left[0]
+
+
+def test_weighing_anew_costs_less_than_more_on_top():
+    """Φ is minimal over all weights, not over those of the new atoms only, and the bound is better."""
+    source = GaussianMixture(None, [[-1.2, 0.0], [1.2, 0.3]], [0.5 * np.eye(2), [[0.4, 0.1], [0.1, 0.2]]])
+    problem = space_problem(source, 0.25)
+    tiles, accuracy = problem.tiles, 1e-10
+    best, _ = space.reconstruct(source, 0.25)
+    atoms, weights = problem.scaled(best.law.points), best.law.weights
+    light = weights < 1e-3
+    law = atoms[~light], weights[~light] / weights[~light].sum()
+    tilt, lost, phi = as_tilt(*law), [], []
+    for together in (False, True):
+        completed = Completed.of(tilt)
+        for times in range(8):
+            measured = capped(tiles, *law, accuracy, 0.0, completed.tilt)
+            found = measured.supremum()
+            log_z = measured.log_z[0] + measured.log_s[0]
+            anew = together and times in (1, 2)
+            completed = Missing(tiles, log_z, found.maxima, found.excess, completed).added(1e-9, anew)
+        after = capped(tiles, *law, accuracy, 0.0, completed.tilt)
+        phi.append(completed.eta.sum() - after.loss())
+        lost.append(after.loss() + after.supremum().log)
+    assert phi[1] < phi[0]
+    assert lost[1] < lost[0] - 100 * accuracy

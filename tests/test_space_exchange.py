@@ -35,12 +35,12 @@ def test_an_atom_asked_for_twice_stays():
 
 def test_filling_finds_more_than_one_insertion():
     problem, state = exchange(Banana(curvature=0.25))
-    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), False)
+    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), 0, np.inf)
     before = state._excess(state.tiles, y, w, 1e-7)
     once = state._insert(y, w, state._needed(before, y), 1e-6)
-    once = state._excess(state.tiles, *state._polished(*once, False), 1e-7)
-    y, w, reached = state._filled(y, w, before)
-    filled = state._excess(state.tiles, *state._polished(y, w, False), 1e-7)
+    once = state._excess(state.tiles, *state._polished(*once, 0, np.inf), 1e-7)
+    y, w, reached = state._filled(y, w, before, 3)
+    filled = state._excess(state.tiles, *state._polished(y, w, 0, np.inf), 1e-7)
     assert before.worst > once.worst > 10 * filled.worst
     assert reached < before.worst
 
@@ -75,7 +75,7 @@ def test_a_law_judged_once_is_not_forgotten():
 def test_the_bar_rises_where_both_quadratures_do_not_confirm():
     problem, state = exchange(Polygon(), 0.2)
     y, w = first_shape(problem, state.views, ACCURACY)
-    y, w = state._polished(y, w, False)
+    y, w = state._polished(y, w, 0, np.inf)
     judge = Judge(problem, 1e-16, 2e-13, 2e-17)  # no gap between two quadratures is so small
     judge.heard(y, w, None)
     assert [judge.confirmed() for _ in range(4)] == [False, False, False, True]
@@ -99,7 +99,7 @@ def test_what_tails_cost_does_not_keep_the_search_going():
 def test_lengths_are_not_narrowed_where_the_convex_problem_only_jammed(monkeypatch):
     """Its gap is then no Taylor error, and shorter radii would jam it again."""
     problem, state = exchange(Polygon(), 0.2)
-    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), False)
+    y, w = state._polished(*first_shape(problem, state.views, ACCURACY), 0, np.inf)
     loose = partial(space_exchange.optimal_moments, iterations=2)
     monkeypatch.setattr(space_exchange, "optimal_moments", lambda *a, tol, **k: loose(*a, tol=tol, **k))
     state.narrowing = 0.36

@@ -12,6 +12,7 @@ comes from need not be solved again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from heatrd.certificate.space_dual import Tilt
 from heatrd.quadrature.tiles import Tiles
 from heatrd.reconstruction.space_interior import optimal_additions
 
-__all__ = ["Missing"]
+__all__ = ["Completed", "Missing"]
 
 FloatArray = NDArray[np.float64]
 
@@ -32,7 +33,10 @@ _TINY = 1e-14  # terms of c below are left out
 _SPARSE = 0.05  # share of entries up to which a sparse product is faster
 _BATCH = 4_000_000  # entries of a dense block
 _LARGEST = 600.0  # log k/Z̃: more is out of range
-_IDLE = 1e-3  # of what it was thought to need: an atom with less weight is left out
+_LEAST = 1e-12  # share of Z̃ at a node that is not of atoms added before, at least
+_SLIGHT = 1e-9  # c − 1 without any of them where an atom was added before, at least
+_SHARE = 1e-5  # of all weights added: how sharply they are found
+_IDLE = 1e-3  # of the weight that one atom alone would get: an atom with less is left out
 
 
 def _gram(a: Any) -> FloatArray:
@@ -48,6 +52,47 @@ def _gram(a: Any) -> FloatArray:
     return out
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Completed:
+    """A dual point and the atoms added to it.
+
+    Attributes
+    ----------
+    dual : Tilt
+        Z̃.
+    points, eta : (m, d), (m,) arrays
+        v_j, η_j.
+    """
+
+    dual: Tilt
+    points: FloatArray
+    eta: FloatArray
+
+    @classmethod
+    def of(cls, dual: Tilt) -> Completed:
+        """Nothing added yet."""
+        return cls(dual, np.zeros((0, dual.points.shape[1])), np.zeros(0))
+
+    @property
+    def tilt(self) -> Tilt:
+        """Z̃ + Σ_j η_j k(x − v_j)."""
+        moments = np.zeros((len(self.eta), self.dual.moments.shape[1]))
+        moments[:, 0] = 1
+        return Tilt(
+            np.concatenate([self.dual.points, self.points]),
+            np.concatenate([self.dual.log_weights, np.log(self.eta)]),
+            np.concatenate([self.dual.moments, moments]),
+        )
+
+
+def _cheap(eta: FloatArray, spare: float) -> NDArray[np.bool_]:
+    """The lightest atoms, which together weigh no more than ``spare``."""
+    order = np.argsort(eta)
+    cheap = np.zeros(len(eta), dtype=bool)
+    cheap[order] = np.cumsum(eta[order]) <= spare
+    return cheap
+
+
 class Missing:
     """Maxima v_j of c above 1 at a dual point.
 
@@ -56,11 +101,13 @@ class Missing:
     tiles : Tiles
         μ, units of √ε.
     log_z : (n,) array
-        log Z̃ of the dual point at the nodes.
+        log Z̃ of the dual point with what was added to it, at the nodes.
     points : (m, d) array
         v_j.
     excess : (m,) array
         c − 1 there, positive.
+    completed : Completed
+        The dual point.
 
     Attributes
     ----------
@@ -68,41 +115,52 @@ class Missing:
         e_j/∫ μ (k/Z̃)²: to first order the weight η_j that one atom alone would get, and what it costs.
     """
 
-    def __init__(self, tiles: Tiles, log_z: FloatArray, points: FloatArray, excess: FloatArray) -> None:
+    def __init__(
+        self, tiles: Tiles, log_z: FloatArray, points: FloatArray, excess: FloatArray, completed: Completed
+    ) -> None:
+        before = len(completed.eta)
+        everywhere = np.concatenate([completed.points, points])
         reach = _REACH.get(points.shape[1], _REACH[3])
-        near = KDTree(points).sparse_distance_matrix(KDTree(tiles.points), reach, output_type="coo_matrix")
+        near = KDTree(everywhere).sparse_distance_matrix(KDTree(tiles.points), reach, output_type="coo_matrix")
         values = np.exp(np.minimum(-0.5 * near.data**2 - log_z[near.col], _LARGEST))
         terms = tiles.weights[near.col] * values
-        found = np.bincount(near.row, terms, len(points)) > 1 + 0.5 * excess
+        found = np.bincount(near.row, terms, len(everywhere)) > 1 + 0.5 * np.append(np.full(before, -2.0), excess)
         some = (terms > _TINY) & found[near.row]
         column = np.cumsum(found) - 1
         shape = tiles.size, int(found.sum())
         self._ratios = csc_array((values[some], (near.col[some], column[near.row[some]])), shape=shape)
-        self._weights, self._points, self._excess = tiles.weights, points[found], excess[found]
-        self.needs = self._excess / (self._ratios.power(2).T @ tiles.weights)
+        self._weights, self._points, self.completed = tiles.weights, everywhere[found], completed
+        self._excess = excess[found[before:]]
+        self.needs = self._excess / (self._ratios[:, before:].power(2).T @ tiles.weights)
 
-    def added(self, tilt: Tilt, spare: float = 0.0) -> Tilt:
-        """The tilt with atoms at those of the points that get weight, and as much again where that costs ``spare``.
+    def added(self, spare: float = 0.0, together: bool = False) -> Completed:
+        """The dual point with atoms at those of the points that get weight, and twice of it where that costs ``spare``.
 
-        c has its maxima beside the points after they got their weight; twice of it covers them.
+        c has its maxima beside the points after they got their weight; twice of it covers them. ``together``: the
+        weights of atoms added before are found anew, which costs the bound less than new ones on top of them; the
+        lightest, far out, keep theirs, or c would rise around them again.
         """
-        ratios, mu = self._ratios, self._weights
+        old, mu = self.completed, self._weights
         if not len(self.needs):
-            return tilt
+            return old
+        ratios, without, fixed = self._ratios, np.ones(len(mu)), len(old.eta)
+        needs, excess = self.needs, self._excess
+        if together:
+            without, fixed = np.maximum(1 - ratios[:, :fixed] @ old.eta, _LEAST), 0
+            excess = np.maximum(ratios.T @ (mu / without) - 1, np.append(np.full(len(old.eta), _SLIGHT), excess))
+            needs = excess / np.maximum(ratios.power(2).T @ (mu / without**2), _LEAST)
+        ratios = ratios[:, fixed:]
 
         def assemble(eta: FloatArray) -> tuple[FloatArray, FloatArray]:
-            z = 1 + ratios @ eta
+            z = without + ratios @ eta
             scaled = csc_array(ratios * np.sqrt(eta)).multiply((np.sqrt(mu) / z)[:, None])
             return ratios.T @ (mu / z), _gram(scaled)
 
-        eta = optimal_additions(assemble, self.needs, self._excess)
-        keep = eta > _IDLE * self.needs
+        order = needs * (1 + excess)  # one atom far from all others: c = a/(1 + η b) at its node
+        eta = optimal_additions(assemble, order, excess / (1 + excess), tol=_SHARE)
+        if together:
+            eta[: len(old.eta)] = np.maximum(eta[: len(old.eta)], np.where(_cheap(old.eta, spare), old.eta, 0.0))
+        keep = eta > _IDLE * order
         eta *= 1 + min(1.0, spare / max(float(eta.sum()), 1e-300))
-        points = self._points[keep]
-        moments = np.zeros((len(points), tilt.moments.shape[1]))
-        moments[:, 0] = 1
-        return Tilt(
-            np.concatenate([tilt.points, points]),
-            np.concatenate([tilt.log_weights, np.log(eta[keep])]),
-            np.concatenate([tilt.moments, moments]),
-        )
+        points = np.concatenate([old.points[:fixed], self._points[fixed:][keep]])
+        return Completed(old.dual, points, np.append(old.eta[:fixed], eta[keep]))

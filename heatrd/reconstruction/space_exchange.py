@@ -23,7 +23,7 @@ from heatrd.certificate.space import SpaceProblem
 from heatrd.certificate.space_dual import Supremum, Tilt, capped, objective
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.tiles import Tiles, squared_distances
-from heatrd.reconstruction.space_completion import Missing
+from heatrd.reconstruction.space_completion import Completed, Missing
 from heatrd.reconstruction.space_interior import optimal_weights, tile_hessian
 from heatrd.reconstruction.space_judge import Judge
 from heatrd.reconstruction.space_moments import optimal_moments
@@ -39,11 +39,13 @@ _log = logging.getLogger(__name__)
 
 _CYCLES = 40
 _FILLING_CYCLES = 2  # before a dual is asked for
-_DAMPING = 1e-6  # of the tilt that Newton's method gives
+_DAMPING = 1.0  # of tol: that of the tilt that Newton's method gives
+_MANY, _EARLY = 500, 3  # centres in the plane from which the first duals are Newton's
+_IDLE = 0.1  # of tol: what two steps of the polish gain at least, but the last ones
 _SETTLED = 1e1  # of tol: gaps below which atoms are polished to the end
 _MOST_COARSE = 12  # cycles that may look through the coarse quadrature only
-_FILLINGS = 3  # insertions a cycle before the convex problem is called
-_CAP = 0.1  # of tol: what the cap of the dual may cost
+_FILLINGS = 3  # insertions more in the first cycle, and in the second where the convex problem comes next
+_CAP = 0.05  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
@@ -56,7 +58,10 @@ _SHARE = 1e-5  # of the worst excess: how sharply the convex problem is solved
 _GOOD_ENOUGH = {2: 0.8, 3: 0.4}  # of tol: a gap that asks for no further atoms of the law
 _CLOSE = {2: 1.0, 3: 0.45}  # of tol: a gap under the coarse quadrature that may hold under the sharp one
 _COMPLETIONS = 8  # times that atoms are added to its dual
-_SPARE = 0.02  # of tol: what atoms of the dual may weigh more than they need
+_SPARE = 0.005  # of tol: what atoms of the dual may weigh more than they need
+_ROOMY = 0.5  # of that: what the coarse quadrature should leave to the sharp one
+_TOGETHER = 0.1  # of tol: what atoms of the dual need for which those added before are weighed anew
+_ANEW = 3  # times that this is done at most: far out each time leaves others to be covered
 _NEGLIGIBLE = 0.05  # of tol: maxima that exceed 1 by less get none, nor any that matter less together
 _LITTLE = 1e12  # c − 1 up to which an atom in the dual will do
 
@@ -108,7 +113,7 @@ class _Exchange:
         self.tiles = self.views.coarse
         self.judge = Judge(problem, tol, accuracy, _CAP * tol)
         self.narrowing, self.taylor, self.filling = 1.0, 0.0, False
-        self.tilt: Tilt | None = None
+        self.dual: Completed | None = None
         self.refused = np.zeros((0, source.dim))
         _log.debug(
             "nodes: %d, coarse %d, steering %d", *(t.size for t in (self.views.fine, self.tiles, self.views.steering))
@@ -134,7 +139,7 @@ class _Exchange:
         worst, gap, ends = np.inf, np.inf, False
         for cycle in range(_CYCLES):
             self.filling = self.dim > 2 and cycle < _FILLING_CYCLES
-            y, w = self._polished(y, w, gap <= _SETTLED * self.tol and self._manageable(len(w)))
+            y, w = self._polished(y, w, cycle, gap)
             if cycle < _FILLING_CYCLES:
                 excess = self._excess(self.tiles, y, w, self._rough(worst))
                 _log.debug("%d m=%d sup=%.2e matter=%.2e", cycle, len(w), excess.log_sup, excess.worst)
@@ -142,7 +147,8 @@ class _Exchange:
                 if self._good(excess) or late:
                     excess, ends = self._law_judged(y, w, excess, late)
                 if not (ends or late):
-                    y, w, worst = self._filled(y, w, excess)
+                    again = 0 if self.dim == 2 and cycle > 0 and self._newton(cycle, y, w) else _FILLINGS
+                    y, w, worst = self._filled(y, w, excess, again)
             else:
                 y, w, gap = self._dualised(y, w, cycle, min(worst, gap))
                 late = self.late
@@ -158,15 +164,15 @@ class _Exchange:
         A dual found before stays as long as the gap to it closes. The next comes from the convex problem of moments, or
         from Newton's method where that is too large, and the first one in space.
         """
-        if self.tilt is not None and self._narrow_enough(gap := self._gap(self.tiles, y, w)):
+        if self.dual is not None and self._narrow_enough(gap := self._gap(self.tiles, y, w)):
             return y, w, gap
         before, self.taylor = self.narrowing, 0.0
-        newton = self.dim > 2 and cycle == _FILLING_CYCLES
-        if not newton and self._manageable(len(self._merged(y, w)[1])):
-            radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
-            y, w, self.tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
+        if self._newton(cycle, y, w):
+            tilt = dual_tilt(self.tiles, y, w, _DAMPING * self.tol, curvature=self.views.steering)
         else:
-            self.tilt = dual_tilt(self.tiles, y, w, _DAMPING, curvature=self.views.steering)
+            radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
+            y, w, tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
+        self.dual = Completed.of(tilt)
         y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
         _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
         if gap > self.tol and self.narrowing == before:
@@ -188,6 +194,12 @@ class _Exchange:
         """Whether the convex problem of moments around so many centres is small enough."""
         return (1 + self.dim) * (2 + self.dim) // 2 * centres <= MOST_MOMENTS.get(self.dim, MOST_MOMENTS[3])
 
+    def _newton(self, cycle: int, y: FloatArray, w: FloatArray) -> bool:
+        """Whether Newton's method is to find the dual near a law, not the convex problem of moments."""
+        centres = len(self._merged(y, w)[1])
+        early = {2: _EARLY if centres > _MANY else 0}.get(self.dim, 1)
+        return (early > 0 and cycle < _FILLING_CYCLES + early) or not self._manageable(centres)
+
     def _merged(self, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:
         """One centre of moments for atoms that stand close."""
         return merged(y, w, _CENTRES * self.narrowing)
@@ -203,6 +215,11 @@ class _Exchange:
     def _gap(self, tiles: Tiles, y: FloatArray, w: FloatArray) -> float:
         """F of the law less what the dual, capped, proves where its c is at most 1."""
         return capped(tiles, y, w, 1.0, _CAP * self.tol, self.tilt).loss()
+
+    @property
+    def tilt(self) -> Tilt | None:
+        """The dual point in hand, with what was added to it."""
+        return None if self.dual is None else self.dual.tilt
 
     def _excess(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> _Excess:
         """Where c exceeds 1 after the cheap part of the repair."""
@@ -234,14 +251,14 @@ class _Exchange:
         if self.fine:
             ends = self._heard(y, w)
         else:
-            before = self.tilt
+            before = self.dual
             y, w, gap = self._completed(self.views.fine, y, w, self.accuracy)
             if gap <= self.tol or late:
                 ends = self._heard(y, w)
             else:
-                self.tilt = before
+                self.dual = before
                 self._sharpen(y, w, self._excess(self.views.fine, y, w, self.accuracy).total)
-        self.tilt = None
+        self.dual = None
         return y, w, ends
 
     def _heard(self, y: FloatArray, w: FloatArray) -> bool:
@@ -251,7 +268,7 @@ class _Exchange:
             return True
         if self.judge.stale:
             self._narrow()
-        if not self.fine and (done or self.judge.stale or self.tilt is None):
+        if not self.fine and (done or self.judge.stale or self.dual is None):
             self.tiles = self.views.sharper(self.tiles)
             self.judge.stale = 0
         return False
@@ -273,7 +290,9 @@ class _Exchange:
         """How many atoms more there may be."""
         return max(MOST_ATOMS.get(self.dim, MOST_ATOMS[3]) - len(y), 0)
 
-    def _polished(self, y: FloatArray, w: FloatArray, settled: bool) -> tuple[FloatArray, FloatArray]:
+    def _polished(self, y: FloatArray, w: FloatArray, cycle: int, gap: float) -> tuple[FloatArray, FloatArray]:
+        newton = self._newton(cycle, y, w)
+        settled = gap <= _SETTLED * self.tol and not newton
         result = polish(
             partial(tile_state, self.working, curvature=None if settled else self.views.steering),
             y,
@@ -281,6 +300,7 @@ class _Exchange:
             tol=0.05 * self.tol,
             iterations=25 if settled else 18,
             shift=1e-7 if settled else 1e-4,
+            idle=_IDLE * self.tol if newton and self.dim == 2 else 0.0,
             deadline=self.deadline,
         )
         return merged(result.points, result.weights, 0.02)
@@ -334,45 +354,59 @@ class _Exchange:
         self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float
     ) -> tuple[FloatArray, FloatArray, float]:
         """Atoms in the dual, and in the law, where c exceeds 1 a little; the gap between both as far as is seen."""
-        assert self.tilt is not None
-        given, left = len(self.tilt.points), 0.0
-        for _ in range(_COMPLETIONS):
+        assert self.dual is not None
+        given = self.dual.points
+        left = self._dual_completed(tiles, y, w, accuracy)
+        gap = self._gap(tiles, y, w) + left
+        if gap <= _GOOD_ENOUGH.get(self.dim, 0.4) * self.tol:
+            return y, w, gap
+        new = squared_distances(self.dual.points, given).min(axis=1, initial=np.inf) > 0
+        added, eta = merged(self.dual.points[new], self.dual.eta[new], _APART)
+        apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2
+        take = _worth(eta, 0.2 * _NEGLIGIBLE * self.tol) & apart
+        heaviest = np.argsort(-eta * take)[: min(int(take.sum()), self._room(y))]
+        if len(heaviest):
+            law = self._insert(y, w, added[heaviest], 0.0, eta[heaviest])
+            if objective(self.tiles, *law) < objective(self.tiles, y, w):
+                y, w = law
+        return y, w, self._gap(tiles, y, w) + left
+
+    def _dual_completed(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> float:
+        """Atoms in the dual where c exceeds 1 a little; what those that it lacks then still need.
+
+        They are weighed anew, all together, where what new ones cost on top of those before would be too much.
+        """
+        enough = _GOOD_ENOUGH.get(self.dim, 0.4) * (1.0 if tiles is self.views.fine else _ROOMY) * self.tol
+        for times in range(_COMPLETIONS):
+            assert self.dual is not None
             measured = capped(tiles, y, w, accuracy, _CAP * self.tol, self.tilt)
             found = measured.supremum()
             some = (found.excess < _LITTLE) & (found.excess > _NEGLIGIBLE * self.tol)
-            missing = Missing(tiles, measured.log_z[0] + measured.log_s[0], found.maxima[some], found.excess[some])
+            log_z = measured.log_z[0] + measured.log_s[0]
+            missing = Missing(tiles, log_z, found.maxima[some], found.excess[some], self.dual)
             matter = float(self._matter(found).sum())
             left = float(missing.needs.sum())
             _log.debug(
                 "   sup=%.2e matter=%.2e, %d of %d maxima need %.2e", found.log, matter, some.sum(), len(some), left
             )
             if matter < _NEGLIGIBLE * self.tol or not len(missing.needs):
-                break
-            left = 0.0
-            self.tilt = missing.added(self.tilt, _SPARE * self.tol)
-        gap = self._gap(tiles, y, w) + left
-        if gap <= _GOOD_ENOUGH.get(self.dim, 0.4) * self.tol:
-            return y, w, gap
-        added, eta = merged(self.tilt.points[given:], np.exp(self.tilt.log_weights[given:]), _APART)
-        apart = squared_distances(added, y).min(axis=1, initial=np.inf) > _APART**2
-        take = _worth(eta, 0.2 * _NEGLIGIBLE * self.tol) & apart
-        heaviest = np.argsort(-eta * take)[: min(int(take.sum()), self._room(y))]
-        new, eta = added[heaviest], eta[heaviest]
-        if len(new):
-            law = self._insert(y, w, new, 0.0, eta)
-            if objective(self.tiles, *law) < objective(self.tiles, y, w):
-                y, w = law
-        return y, w, self._gap(tiles, y, w) + left
+                return left
+            dear = left > _TOGETHER * self.tol and measured.loss() + left > enough
+            anew = dear and times <= _ANEW
+            self.dual = missing.added(_SPARE * self.tol, anew)
+        return 0.0
 
-    def _filled(self, y: FloatArray, w: FloatArray, excess: _Excess) -> tuple[FloatArray, FloatArray, float]:
+    def _filled(
+        self, y: FloatArray, w: FloatArray, excess: _Excess, again: int
+    ) -> tuple[FloatArray, FloatArray, float]:
         """Insert atoms a few times, with weights alone re-optimised; close ones are merged at the end."""
         apart = _SEPARATE.get(self.dim, 0.55)
         new, worst, close = self._needed(excess, y), excess.worst, False
-        for times in range(1 + _FILLINGS):
+        for times in range(1 + again):
             if not len(new):
                 break
             y, w = self._insert(y, w, new, (1 if times == 0 else 10) * _LOOSE * worst)
-            if times == _FILLINGS or worst <= 10 * self.tol or self.late:
+            if times == again or worst <= 10 * self.tol or self.late:
                 break
             close = True
             excess = self._excess(self.tiles, y, w, max(self._rough(worst), 1e-3 * worst))

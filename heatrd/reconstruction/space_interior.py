@@ -33,6 +33,7 @@ _CHEAP = 5e6  # products below which empty columns may stay
 _FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 _LEAST_PROGRESS = 0.1  # every step aims at this share of τ at most: many atoms that all but coincide slow it down
+_ROOM = 1e-2  # of the mass around it: what the slack of a heavy atom starts with
 _CORRECTIONS = 3  # Gondzio's, at most
 _CENTRED = (0.1, 10.0)  # products outside this range of the goal are brought back to it
 
@@ -125,7 +126,7 @@ def optimal_weights(
     """
     m = np.maximum(mass, 1e-25)
     start = np.maximum(start / start.sum(), 1e-6 * m)
-    w, s, tau, done = _followed(assemble, start, m, m, 0.1 * np.minimum(m / start, 10.0), tol, iterations)
+    w, s, tau, done = _followed(assemble, start, m, m, _ROOM * np.minimum(m / start, 10.0), tol, iterations)
     return Weights(w / w.sum(), s, w / m > s, tau, done)
 
 

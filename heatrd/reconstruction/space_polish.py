@@ -208,6 +208,7 @@ def polish(
     tol: float = 1e-11,
     iterations: int = 40,
     shift: float = 1e-4,
+    idle: float = 0.0,
     deadline: float = np.inf,
 ) -> Polished:
     """Minimise F over positions and weights from a start near the solution.
@@ -224,12 +225,14 @@ def polish(
         Most steps.
     shift : float
         Levenberg and Marquardt's, to start with.
+    idle : float
+        Stop after two steps that lower F by less than this together.
     deadline : float
         Processor time of this thread, seconds, after which no further step is taken.
     """
     state = _swept(evaluate, evaluate(points, weights))
-    done = 0
-    while done < iterations and time.thread_time() < deadline:
+    done, values = 0, [np.inf, np.inf, state.objective]
+    while done < iterations and time.thread_time() < deadline and values[-3] - values[-1] >= idle:
         done += 1
         newton = _Newton(state)
         following = None if state.worst() <= tol else _descend(evaluate, newton, shift)
@@ -238,6 +241,7 @@ def polish(
             if following is None:
                 break
         state, shift = following[0], following[1] or shift
+        values.append(state.objective)
     return Polished(state.points, state.weights, state.c, state.worst(), done)
 
 
