@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, hstack
 from scipy.spatial import KDTree
 
 from heatrd.certificate.space_dual import Tilt
@@ -85,6 +85,15 @@ class Completed:
         )
 
 
+def _ratios(tiles: Tiles, log_z: FloatArray, points: FloatArray) -> csc_array:
+    """k(x_i − v_j)/Z̃(x_i), (n, m), of nodes that are not too far from v_j."""
+    reach = _REACH.get(points.shape[1], _REACH[3])
+    near = KDTree(points).sparse_distance_matrix(KDTree(tiles.points), reach, output_type="coo_matrix")
+    values = np.exp(np.minimum(-0.5 * near.data**2 - log_z[near.col], _LARGEST))
+    some = tiles.weights[near.col] * values > _TINY
+    return csc_array((values[some], (near.col[some], near.row[some])), shape=(tiles.size, len(points)))
+
+
 def _cheap(eta: FloatArray, spare: float) -> NDArray[np.bool_]:
     """The lightest atoms, which together weigh no more than ``spare``."""
     order = np.argsort(eta)
@@ -118,20 +127,11 @@ class Missing:
     def __init__(
         self, tiles: Tiles, log_z: FloatArray, points: FloatArray, excess: FloatArray, completed: Completed
     ) -> None:
-        before = len(completed.eta)
-        everywhere = np.concatenate([completed.points, points])
-        reach = _REACH.get(points.shape[1], _REACH[3])
-        near = KDTree(everywhere).sparse_distance_matrix(KDTree(tiles.points), reach, output_type="coo_matrix")
-        values = np.exp(np.minimum(-0.5 * near.data**2 - log_z[near.col], _LARGEST))
-        terms = tiles.weights[near.col] * values
-        found = np.bincount(near.row, terms, len(everywhere)) > 1 + 0.5 * np.append(np.full(before, -2.0), excess)
-        some = (terms > _TINY) & found[near.row]
-        column = np.cumsum(found) - 1
-        shape = tiles.size, int(found.sum())
-        self._ratios = csc_array((values[some], (near.col[some], column[near.row[some]])), shape=shape)
-        self._weights, self._points, self.completed = tiles.weights, everywhere[found], completed
-        self._excess = excess[found[before:]]
-        self.needs = self._excess / (self._ratios[:, before:].power(2).T @ tiles.weights)
+        ratios = _ratios(tiles, log_z, points)
+        found = ratios.T @ tiles.weights > 1 + 0.5 * excess
+        self._tiles, self._log_z, self._ratios = tiles, log_z, ratios[:, found]
+        self._points, self._excess, self.completed = points[found], excess[found], completed
+        self.needs = self._excess / (self._ratios.power(2).T @ tiles.weights)
 
     def added(self, spare: float = 0.0, together: bool = False) -> Completed:
         """The dual point with atoms at those of the points that get weight, and twice of it where that costs ``spare``.
@@ -140,16 +140,20 @@ class Missing:
         weights of atoms added before are found anew, which costs the bound less than new ones on top of them; the
         lightest, far out, keep theirs, or c would rise around them again.
         """
-        old, mu = self.completed, self._weights
+        old, mu, without = self.completed, self._tiles.weights, np.ones(self._tiles.size)
         if not len(self.needs):
             return old
-        ratios, without, fixed = self._ratios, np.ones(len(mu)), len(old.eta)
-        needs, excess = self.needs, self._excess
+        points, ratios, needs, excess = self._points, self._ratios, self.needs, self._excess
+        fixed = np.ones(len(old.eta), dtype=bool)
         if together:
-            without, fixed = np.maximum(1 - ratios[:, :fixed] @ old.eta, _LEAST), 0
-            excess = np.maximum(ratios.T @ (mu / without) - 1, np.append(np.full(len(old.eta), _SLIGHT), excess))
-            needs = excess / np.maximum(ratios.power(2).T @ (mu / without**2), _LEAST)
-        ratios = ratios[:, fixed:]
+            given = _ratios(self._tiles, self._log_z, old.points)
+            fixed = given.T @ mu <= _TINY  # another quadrature saw them
+            without = np.maximum(1 - given[:, ~fixed] @ old.eta[~fixed], _LEAST)
+            points, ratios = np.concatenate([old.points[~fixed], points]), hstack([given[:, ~fixed], ratios], "csc")
+            least = np.append(np.full(len(points) - len(excess), _SLIGHT), excess)
+            excess = np.maximum(ratios.T @ (mu / without) - 1, least)
+            needs = excess / (ratios.power(2).T @ (mu / without**2))
+        again = old.eta[~fixed]
 
         def assemble(eta: FloatArray) -> tuple[FloatArray, FloatArray]:
             z = without + ratios @ eta
@@ -158,9 +162,8 @@ class Missing:
 
         order = needs * (1 + excess)  # one atom far from all others: c = a/(1 + η b) at its node
         eta = optimal_additions(assemble, order, excess / (1 + excess), tol=_SHARE)
-        if together:
-            eta[: len(old.eta)] = np.maximum(eta[: len(old.eta)], np.where(_cheap(old.eta, spare), old.eta, 0.0))
+        eta[: len(again)] = np.maximum(eta[: len(again)], np.where(_cheap(again, spare), again, 0.0))
         keep = eta > _IDLE * order
         eta *= 1 + min(1.0, spare / max(float(eta.sum()), 1e-300))
-        points = np.concatenate([old.points[:fixed], self._points[fixed:][keep]])
-        return Completed(old.dual, points, np.append(old.eta[:fixed], eta[keep]))
+        points = np.concatenate([old.points[fixed], points[keep]])
+        return Completed(old.dual, points, np.append(old.eta[fixed], eta[keep]))

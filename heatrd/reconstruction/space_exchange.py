@@ -45,7 +45,7 @@ _IDLE = 0.1  # of tol: what two steps of the polish gain at least, but the last 
 _SETTLED = 1e1  # of tol: gaps below which atoms are polished to the end
 _MOST_COARSE = 12  # cycles that may look through the coarse quadrature only
 _FILLINGS = 3  # insertions more in the first cycle, and in the second where the convex problem comes next
-_CAP = 0.05  # of tol: what the cap of the dual may cost
+_CAP = {2: 0.05, 3: 0.1}  # of tol: what the cap of the dual may cost
 _WORTHY = 1e-4  # maxima that matter less than this share of the worst wait
 _LOOSE = 1e-4  # of the worst: to what weights are optimised
 _APART = 0.1  # √ε: new atoms stand further from all others
@@ -111,7 +111,8 @@ class _Exchange:
         self.tol, self.accuracy, self.dim, self.deadline = tol, accuracy, source.dim, deadline
         self.views = Views(source, problem, tol)
         self.tiles = self.views.coarse
-        self.judge = Judge(problem, tol, accuracy, _CAP * tol)
+        self.cap = _CAP.get(source.dim, 0.1) * tol
+        self.judge = Judge(problem, tol, accuracy, self.cap)
         self.narrowing, self.taylor, self.filling = 1.0, 0.0, False
         self.dual: Completed | None = None
         self.refused = np.zeros((0, source.dim))
@@ -214,7 +215,7 @@ class _Exchange:
 
     def _gap(self, tiles: Tiles, y: FloatArray, w: FloatArray) -> float:
         """F of the law less what the dual, capped, proves where its c is at most 1."""
-        return capped(tiles, y, w, 1.0, _CAP * self.tol, self.tilt).loss()
+        return capped(tiles, y, w, 1.0, self.cap, self.tilt).loss()
 
     @property
     def tilt(self) -> Tilt | None:
@@ -223,7 +224,7 @@ class _Exchange:
 
     def _excess(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> _Excess:
         """Where c exceeds 1 after the cheap part of the repair."""
-        found = capped(tiles, y, w, accuracy, _CAP * self.tol, self.tilt).supremum()
+        found = capped(tiles, y, w, accuracy, self.cap, self.tilt).supremum()
         return _Excess(found.maxima, self._matter(found), found.log)
 
     def _matter(self, found: Supremum) -> FloatArray:
@@ -379,7 +380,7 @@ class _Exchange:
         enough = _GOOD_ENOUGH.get(self.dim, 0.4) * (1.0 if tiles is self.views.fine else _ROOMY) * self.tol
         for times in range(_COMPLETIONS):
             assert self.dual is not None
-            measured = capped(tiles, y, w, accuracy, _CAP * self.tol, self.tilt)
+            measured = capped(tiles, y, w, accuracy, self.cap, self.tilt)
             found = measured.supremum()
             some = (found.excess < _LITTLE) & (found.excess > _NEGLIGIBLE * self.tol)
             log_z = measured.log_z[0] + measured.log_s[0]
@@ -392,7 +393,7 @@ class _Exchange:
             if matter < _NEGLIGIBLE * self.tol or not len(missing.needs):
                 return left
             dear = left > _TOGETHER * self.tol and measured.loss() + left > enough
-            anew = dear and times <= _ANEW
+            anew = dear and 0 < times <= _ANEW
             self.dual = missing.added(_SPARE * self.tol, anew)
         return 0.0
 
