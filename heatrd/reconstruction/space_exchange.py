@@ -41,8 +41,7 @@ _CYCLES = 40
 _FILLING_CYCLES = 2  # before a dual is asked for
 _DAMPING = 1.0  # of tol: that of the tilt that Newton's method gives
 _MANY, _EARLY = 500, 3  # centres in the plane from which the first duals are Newton's
-_IDLE = 0.1  # of tol: what two steps of the polish gain at least, but the last ones
-_IDLE_SETTLED = 0.01
+_IDLE, _LAST_IDLE = 0.1, 0.01  # of tol: what two steps of the polish gain, before Newton's dual and at the end
 _SETTLED = 1e1  # of tol: gaps below which atoms are polished to the end
 _MOST_COARSE = 12  # cycles that may look through the coarse quadrature only
 _FILLINGS = 3  # insertions more in the first cycle, and in the second where the convex problem comes next
@@ -302,7 +301,7 @@ class _Exchange:
             tol=0.05 * self.tol,
             iterations=25 if settled else 18,
             shift=1e-7 if settled else 1e-4,
-            idle=(_IDLE if newton and self.dim == 2 else _IDLE_SETTLED if settled else 0.0) * self.tol,
+            idle=(_IDLE if newton and self.dim == 2 else _LAST_IDLE if settled else 0.0) * self.tol,
             deadline=self.deadline,
         )
         return merged(result.points, result.weights, 0.02)
