@@ -115,6 +115,21 @@ def test_the_polish_looks_at_the_clock():
     assert in_time.iterations > 0
 
 
+def test_the_polish_stops_where_it_gains_nothing():
+    """The last two steps gained less than ``idle``, those before more; F is near what the whole of it reaches."""
+    problem = space_problem(Disc(), 0.1)
+    y, w, idle = problem.scaled(Disc().sample(6, 1)), np.full(6, 1 / 6), 1e-6
+    evaluate = partial(tile_state, problem.tiles)
+    done = polish(evaluate, y, w, idle=idle, iterations=60).iterations
+    whole = polish(evaluate, y, w, iterations=60)
+    assert done < whole.iterations
+    steps = [polish(evaluate, y, w, iterations=k) for k in range(1, done + 1)]
+    values = np.array([evaluate(s.points, s.weights).objective for s in steps])
+    gains = values[:-2] - values[2:]
+    assert gains[-1] < idle <= gains[:-1].min()
+    assert values[-1] - evaluate(whole.points, whole.weights).objective < idle
+
+
 def test_inner_lattice_nodes_have_all_their_neighbours():
     square = np.stack(np.meshgrid(np.arange(4), np.arange(5), indexing="ij"), axis=-1).reshape(-1, 2)
     inner = space_shape._inner(square)
