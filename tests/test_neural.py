@@ -14,10 +14,10 @@ jax = pytest.importorskip("jax")
 pytest.importorskip("equinox")
 pytest.importorskip("optax")
 
-from heatrd.errors import InvalidInput  # noqa: E402
-from heatrd.neural import R2D2, NeuralCurve  # noqa: E402
-from heatrd.neural.training import MIN_DELTA  # noqa: E402
-from heatrd.sources import Gaussian  # noqa: E402
+from heatrd.errors import InvalidInput
+from heatrd.neural import R2D2, NeuralCurve
+from heatrd.neural.training import MIN_DELTA
+from heatrd.sources import Gaussian
 
 TINY = {"width": 8, "depth": 1, "steps": 3, "components": 2}
 FIT = {"steps": 6, "batch": 32, "groups": 2, "evaluate_every": 2, "patience": None}

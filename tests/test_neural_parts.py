@@ -8,17 +8,17 @@ jax = pytest.importorskip("jax")
 pytest.importorskip("equinox")
 pytest.importorskip("optax")
 
-import jax.numpy as jnp  # noqa: E402
+import jax.numpy as jnp
 
-from heatrd.errors import InvalidInput  # noqa: E402
-from heatrd.neural import law_bound, likelihood, readout  # noqa: E402
-from heatrd.neural.coordinates import coordinates_of  # noqa: E402
-from heatrd.neural.losses import ENTROPIES, tec_loss  # noqa: E402
-from heatrd.neural.model import Model  # noqa: E402
-from heatrd.neural.network import ControlNetwork  # noqa: E402
-from heatrd.neural.rollout import Grid, final_draw, roll_out, time_grid  # noqa: E402
-from heatrd.neural.start import COMMITTEE, NODES, gaussian_start, mixture_start  # noqa: E402
-from heatrd.neural.terminal import (  # noqa: E402
+from heatrd.errors import InvalidInput
+from heatrd.neural import law_bound, likelihood, readout
+from heatrd.neural.coordinates import coordinates_of
+from heatrd.neural.losses import ENTROPIES, tec_loss
+from heatrd.neural.model import Model
+from heatrd.neural.network import ControlNetwork
+from heatrd.neural.rollout import Grid, final_draw, roll_out, time_grid
+from heatrd.neural.start import COMMITTEE, NODES, gaussian_start, mixture_start
+from heatrd.neural.terminal import (
     GaussianMixtureLaw,
     Mixture,
     RadialLaw,

@@ -22,6 +22,16 @@ def as_tilt(atoms, weights):
     return Tilt(atoms, np.log(weights), moments)
 
 
+def without_light_atoms(least):
+    """The nodes of a mixture, and its best law without the atoms that weigh less."""
+    source = GaussianMixture(None, [[-1.2, 0.0], [1.2, 0.3]], [0.5 * np.eye(2), [[0.4, 0.1], [0.1, 0.2]]])
+    problem = space_problem(source, 0.25)
+    best, _ = space.reconstruct(source, 0.25)
+    kept = best.law.weights >= least
+    weights = best.law.weights[kept]
+    return problem.tiles, (problem.scaled(best.law.points[kept]), weights / weights.sum())
+
+
 def test_one_addition_solves_its_equation():
     """∫ μ r/(1 + η r) = 1, by bisection."""
     rng = np.random.default_rng(1)
@@ -116,13 +126,8 @@ def test_atoms_of_the_dual_save_rounds_of_the_convex_problem(monkeypatch):
 
 def test_atoms_of_the_dual_get_more_than_they_need_where_that_costs_nothing():
     """c has its maxima beside the atoms once they are there: as much again lowers them too."""
-    source = GaussianMixture(None, [[-1.2, 0.0], [1.2, 0.3]], [0.5 * np.eye(2), [[0.4, 0.1], [0.1, 0.2]]])
-    problem = space_problem(source, 0.25)
-    tiles, accuracy = problem.tiles, 1e-10
-    best, _ = space.reconstruct(source, 0.25)
-    atoms, weights = problem.scaled(best.law.points), best.law.weights
-    light = weights < 1e-4
-    law = atoms[~light], weights[~light] / weights[~light].sum()
+    tiles, law = without_light_atoms(1e-4)
+    accuracy = 1e-10
     tilt = as_tilt(*law)
     measured = capped(tiles, *law, accuracy, 1e-10, tilt)
     found = measured.supremum()
@@ -138,13 +143,8 @@ def test_atoms_of_the_dual_get_more_than_they_need_where_that_costs_nothing():
 
 def test_weighing_anew_costs_less_than_more_on_top():
     """Φ is minimal over all weights, not over those of the new atoms only, and the bound is better."""
-    source = GaussianMixture(None, [[-1.2, 0.0], [1.2, 0.3]], [0.5 * np.eye(2), [[0.4, 0.1], [0.1, 0.2]]])
-    problem = space_problem(source, 0.25)
-    tiles, accuracy = problem.tiles, 1e-10
-    best, _ = space.reconstruct(source, 0.25)
-    atoms, weights = problem.scaled(best.law.points), best.law.weights
-    light = weights < 1e-3
-    law = atoms[~light], weights[~light] / weights[~light].sum()
+    tiles, law = without_light_atoms(1e-3)
+    accuracy = 1e-10
     tilt, lost, phi = as_tilt(*law), [], []
     for together in (False, True):
         completed = Completed.of(tilt)

@@ -162,8 +162,9 @@ class Missing:
 
         order = needs * (1 + excess)  # one atom far from all others: c = a/(1 + η b) at its node
         eta = optimal_additions(assemble, order, excess / (1 + excess), tol=_SHARE)
-        eta[: len(again)] = np.maximum(eta[: len(again)], np.where(_cheap(again, spare), again, 0.0))
-        keep = eta > _IDLE * order
+        cheap = np.append(_cheap(again, spare), np.zeros(len(eta) - len(again), dtype=bool))
+        eta[cheap] = np.maximum(eta[cheap], again[cheap[: len(again)]])
+        keep = cheap | (eta > _IDLE * order)
         eta *= 1 + min(1.0, spare / max(float(eta.sum()), 1e-300))
         points = np.concatenate([old.points[fixed], points[keep]])
         return Completed(old.dual, points, np.append(old.eta[fixed], eta[keep]))

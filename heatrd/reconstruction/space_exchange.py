@@ -196,9 +196,12 @@ class _Exchange:
         return (1 + self.dim) * (2 + self.dim) // 2 * centres <= MOST_MOMENTS.get(self.dim, MOST_MOMENTS[3])
 
     def _newton(self, cycle: int, y: FloatArray, w: FloatArray) -> bool:
-        """Whether Newton's method is to find the dual near a law, not the convex problem of moments."""
+        """Whether Newton's method is to find the dual near a law, not the convex problem of moments.
+
+        Where that is too large; and the first one in space, or with many atoms in the plane the first few.
+        """
         centres = len(self._merged(y, w)[1])
-        early = {2: _EARLY if centres > _MANY else 0}.get(self.dim, 1)
+        early = 1 if self.dim > 2 else _EARLY if centres > _MANY else 0
         return (early > 0 and cycle < _FILLING_CYCLES + early) or not self._manageable(centres)
 
     def _merged(self, y: FloatArray, w: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -140,7 +140,7 @@ def optimal_additions(assemble: Assembly, matter: FloatArray, excess: FloatArray
     matter : (m,) array
         The order of the weights, positive: start and, times the excess, central path.
     excess : (m,) array
-        c − 1 at the points with nothing added, positive.
+        c − 1 at the points with nothing added, or (c − 1)/c where that is large; positive: the order of the slacks.
     tol : float
         Stop where all that is left of the excess, and of the weight of points that need none, is this share.
 
