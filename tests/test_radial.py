@@ -11,7 +11,7 @@ from heatrd.certificate import radial as certificate_radial
 from heatrd.certificate.radial import RadialLaw, certify_radii, log_kernel, slopes
 from heatrd.certificate.space import certify_law
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import chebyshev_table, radial_log_kernel
+from heatrd.kernels.radial import chebyshev_table, radial_log_kernel
 from heatrd.reconstruction import dispatch
 from heatrd.reconstruction.radial import radial_form, reconstruct
 from heatrd.sources import Ball, Disc, IsotropicLaplace, IsotropicT, MultivariateT, NoisySphere, Sphere

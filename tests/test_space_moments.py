@@ -6,7 +6,7 @@ import pytest
 from heatrd.certificate.space import space_problem
 from heatrd.certificate.space_dual import Tilt, check_nodes
 from heatrd.kernels import moments as kernels
-from heatrd.kernels.space import scatter_gram
+from heatrd.kernels.blocks import scatter_gram
 from heatrd.quadrature.tiles import make_tiles, near_atoms
 from heatrd.reconstruction import space, space_exchange
 from heatrd.reconstruction.space_moments import optimal_moments
@@ -49,13 +49,10 @@ def test_kernels_match_their_twins(d):
     gradient = np.zeros((len(y), size))
     kernels.moment_gradient(tiles.points, tiles.weights, tiles.starts, y, np.log(w), np.log(z), *near, 60.0, gradient)
     np.testing.assert_allclose(gradient, np.einsum("i,ij,ijq->jq", tiles.weights, shares, f), rtol=1e-10, atol=1e-11)
-    transform = np.random.default_rng(3).standard_normal((len(y), size, size))
     some = np.array([1, 4, 7])
     out = np.empty((tiles.size, 3 * size))
-    kernels.moment_features(tiles.points, tiles.weights, y, np.log(w), np.log(z), transform, some, 60.0, out)
-    rows = (
-        np.sqrt(tiles.weights)[:, None, None] * shares[:, some, None] * np.einsum("jba,ijb->ija", transform, f)[:, some]
-    )
+    kernels.moment_features(tiles.points, tiles.weights, y, np.log(w), np.log(z), some, 60.0, out)
+    rows = np.sqrt(tiles.weights)[:, None, None] * shares[:, some, None] * f[:, some]
     np.testing.assert_allclose(out, rows.reshape(tiles.size, -1), rtol=1e-10, atol=1e-12)
     gram = np.zeros((len(y) * size,) * 2)
     scatter_gram(out.T @ out, some, size, gram)
@@ -63,6 +60,10 @@ def test_kernels_match_their_twins(d):
     lower = np.tril(np.kron(np.ones((3, 3)), np.ones((size, size))))
     blocks = np.kron(np.tril(np.ones((3, 3))), np.ones((size, size)))
     np.testing.assert_allclose(gram[np.ix_(where, where)] * lower, (out.T @ out) * blocks * lower, atol=1e-12)
+    transform = np.random.default_rng(3).standard_normal((len(y), size, size))
+    kernels.transform_blocks(gram, transform)
+    moved = np.einsum("jba,ijb->ija", transform[some], rows).reshape(tiles.size, -1)
+    np.testing.assert_allclose(gram[np.ix_(where, where)] * lower, (moved.T @ moved) * lower, rtol=1e-10, atol=1e-11)
 
 
 def test_sum_that_is_not_positive_is_no_dual_point():

@@ -9,7 +9,7 @@ from heatrd.certificate.space import distortion
 from heatrd.certificate.space_dual import log_kernel_sum
 from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import degrees, interpolation_error, scan, upper_bound, values_on
-from heatrd.kernels import space as kernels
+from heatrd.kernels import posterior as kernels
 from heatrd.quadrature.tiles import Field, make_tiles, near_atoms, thinned
 from heatrd.reconstruction.space_interior import posterior_gram
 

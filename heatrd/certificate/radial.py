@@ -22,7 +22,7 @@ from heatrd.certificate.base import Certificate
 from heatrd.certificate.space_dual import Measured, NodalCheck, Supremum, best_dual
 from heatrd.certificate.supremum import Scan, chebyshev_points, degrees, upper_bound
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import chebyshev_table, radial_log_kernel
+from heatrd.kernels.radial import chebyshev_table, radial_log_kernel
 from heatrd.quadrature.tiles import LOG_HUGE, make_tiles
 from heatrd.sources import RadialSource
 from heatrd.sources._bessel import bessel_ratio, log_damped_average

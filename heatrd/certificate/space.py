@@ -16,7 +16,7 @@ from scipy.spatial import KDTree
 from heatrd.certificate.base import Certificate
 from heatrd.certificate.space_dual import NodalCheck, check_nodes, objective
 from heatrd.errors import InvalidInput
-from heatrd.kernels.space import posterior_energy
+from heatrd.kernels.posterior import posterior_energy
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import SpaceNodes, space_nodes
 from heatrd.quadrature.tiles import Tiles, make_tiles, near_atoms

@@ -20,7 +20,7 @@ from scipy import special
 from heatrd.certificate.space_maxima import local_maxima
 from heatrd.certificate.supremum import scan, upper_bound, values_on
 from heatrd.kernels.moments import moment_log_sum
-from heatrd.kernels.space import posterior_sum
+from heatrd.kernels.posterior import posterior_sum
 from heatrd.quadrature.tiles import LOG_HUGE, Field, Tiles, near_atoms, squared_distances
 
 __all__ = [

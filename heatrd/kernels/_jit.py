@@ -16,7 +16,7 @@ from llvmlite import ir
 from numba.core import event, types
 from numba.extending import intrinsic
 
-__all__ = ["jit", "prefetch"]
+__all__ = ["jit", "jit_sums", "prefetch"]
 
 
 class _ForgivingCache:
@@ -61,15 +61,23 @@ class _Announcer(event.Listener):
         return
 
 
-def jit(function: Callable[..., Any]) -> Any:
+def jit(function: Callable[..., Any], fastmath: Any = False) -> Any:
     """Compile ``function`` with numba: ``nogil``, IEEE arithmetic, forgiving cache."""
     try:
-        dispatcher = numba.njit(nogil=True, cache=True)(function)
+        dispatcher = numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
     except RuntimeError:  # no locator: nowhere to write a cache
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, fastmath=fastmath)(function)
     if hasattr(dispatcher, "_cache"):  # absent under NUMBA_DISABLE_JIT=1
         dispatcher._cache = _ForgivingCache(dispatcher._cache)
     return dispatcher
+
+
+def jit_sums(function: Callable[..., Any]) -> Any:
+    """Compile as `jit`, but sums may be taken in any order, in vector registers.
+
+    Infinities and NaN keep their meaning. Kernels called from here keep the arithmetic that they were compiled with.
+    """
+    return jit(function, fastmath={"reassoc", "contract", "nsz"})
 
 
 @intrinsic

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heatrd.kernels.space import near_boxes
+from heatrd.kernels.posterior import near_boxes
 
 __all__ = [
     "LOG_HUGE",

@@ -16,7 +16,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-from heatrd.kernels.space import block_pattern, permuted_panel
+from heatrd.kernels.blocks import block_pattern, permuted_panel
 
 __all__ = ["Factor", "factorised"]
 

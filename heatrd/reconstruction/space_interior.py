@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas
 
-from heatrd.kernels.space import posterior_features, posterior_moments, scatter_gram
+from heatrd.kernels.blocks import scatter_gram
+from heatrd.kernels.posterior import posterior_features, posterior_moments
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import Factor, factorised
 

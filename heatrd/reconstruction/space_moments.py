@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from heatrd.certificate.space_dual import Tilt
-from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum
-from heatrd.kernels.space import scatter_gram
+from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum, transform_blocks
+from heatrd.kernels.blocks import scatter_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import factorised
 from heatrd.reconstruction.space_interior import compressed
@@ -159,13 +159,13 @@ class _Problem:
                 self.points,
                 self.log_mass,
                 log_z[rows],
-                transform,
                 near,
                 _DROP_ROUGH,
                 f,
             )
             f, near = compressed(f, near, size)
             scatter_gram(blas.dsyrk(1.0, f.T).T, near, size, gram)
+        transform_blocks(gram, transform)
         return gram
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.space_dual import TILT_FLOOR, Tilt
-from heatrd.kernels.space import posterior_moments, posterior_tilt
+from heatrd.kernels.posterior import posterior_moments, posterior_tilt
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import Factor, factorised
 from heatrd.reconstruction.space_interior import posterior_gram
