@@ -170,7 +170,7 @@ def path_step(x, u, ahead, u_ahead, a0, a1, a2, sigma, noise):
     return x + a0 * u + a1 * u_ahead + a2 * (ahead - x) + sigma * noise
 
 
-# --- kernels/space ---
+# --- kernels/radial, kernels/posterior ---
 
 
 def chebyshev_table(t, coefficients, width):

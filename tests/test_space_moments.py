@@ -6,7 +6,7 @@ import pytest
 from heatrd.certificate.space import space_problem
 from heatrd.certificate.space_dual import Tilt, check_nodes
 from heatrd.kernels import moments as kernels
-from heatrd.kernels.blocks import scatter_gram
+from heatrd.kernels.gram import scatter_gram
 from heatrd.quadrature.tiles import make_tiles, near_atoms
 from heatrd.reconstruction import space, space_exchange
 from heatrd.reconstruction.space_moments import optimal_moments

@@ -8,13 +8,14 @@ from functools import partial
 import numpy as np
 import pytest
 
+import reference
 from heatrd.certificate.space import certify_law, space_problem
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import _finish, space_nodes
 from heatrd.quadrature.tiles import make_tiles
 from heatrd.reconstruction import cholesky, space, space_interior, space_shape
 from heatrd.reconstruction.cholesky import factorised
-from heatrd.reconstruction.space_interior import compressed, optimal_weights, posterior_gram
+from heatrd.reconstruction.space_interior import optimal_weights, posterior_gram
 from heatrd.reconstruction.space_polish import dual_tilt, polish, tile_state
 from heatrd.sources import Banana, Disc, GaussianMixture
 
@@ -62,15 +63,16 @@ def test_a_factor_keeps_its_matrix_where_asked_and_refuses_what_is_not_positive(
             factorised(a, 2)
 
 
-def test_gram_matrices_do_not_depend_on_which_columns_are_left_out(monkeypatch):
+def test_gram_matrices_do_not_depend_on_tiles_or_on_which_columns_are_left_out():
     source = GaussianMixture([0.5, 0.5], [[-6.0, 0, 0], [6.0, 0, 0]], [np.eye(3), np.eye(3)])
     problem = space_problem(source, 0.5, spacing=1.0)
-    y = problem.scaled(source.sample(40, 3))
-    w = np.full(40, 1 / 40)
+    y = problem.scaled(source.sample(41, 3))
+    w = np.full(41, 1 / 41)
     tiles = make_tiles(problem.tiles.points, problem.tiles.weights, 30.0)
-    monkeypatch.setattr(space_interior, "_CHEAP", np.inf)
     plain, second = posterior_gram(tiles, tiles.weights, y, np.log(w), 26.0, 4)
-    monkeypatch.setattr(space_interior, "_CHEAP", 0.0)
+    _, p, xi = reference.posterior(tiles.points, y, w)
+    g = (np.concatenate([p[:, :, None], p[:, :, None] * xi], axis=2) / np.sqrt(w)[:, None]).reshape(len(p), -1)
+    np.testing.assert_allclose(np.tril(plain), np.tril((g * tiles.weights[:, None]).T @ g), atol=1e-9)
     tiles = make_tiles(problem.tiles.points, problem.tiles.weights, 3.0)
     other, second_other = posterior_gram(tiles, tiles.weights, y, np.log(w), 26.0, 4)
     np.testing.assert_allclose(np.tril(other), np.tril(plain), atol=1e-12)
@@ -78,15 +80,6 @@ def test_gram_matrices_do_not_depend_on_which_columns_are_left_out(monkeypatch):
     rough, _ = posterior_gram(tiles, tiles.weights, y, np.log(w), 16.0, 4, single=True)
     assert np.abs(np.tril(rough - plain)).max() > 1e-12
     np.testing.assert_allclose(np.tril(rough), np.tril(plain), atol=1e-5)
-
-
-def test_empty_columns_are_left_out_block_by_block(monkeypatch):
-    monkeypatch.setattr(space_interior, "_CHEAP", 0.0)
-    features = np.zeros((5, 6))
-    features[2, 2:4] = 1.0
-    kept, near = compressed(features, np.array([3, 7, 9]), 2)
-    np.testing.assert_array_equal(near, [7])
-    np.testing.assert_array_equal(kept, features[:, 2:4])
 
 
 def test_one_hessian_for_all_steps_finds_the_same_dual():

@@ -1,4 +1,4 @@
-"""Kernels of symmetric matrices made of small blocks, one for each atom: assembly, pattern, reordering.
+"""Kernels of symmetric matrices made of small blocks, one for each atom: pattern, reordering.
 """
 
 from __future__ import annotations
@@ -9,18 +9,7 @@ import numpy as np
 
 from heatrd.kernels._jit import jit
 
-__all__ = ["block_pattern", "permuted_panel", "scatter_gram"]
-
-
-@jit
-def scatter_gram(block, near, size, gram):
-    """Add the lower half of a Gram matrix of the atoms or blocks ``near`` (ascending) to that of all of them."""
-    for a in range(near.size):
-        for r in range(size):
-            row = gram[near[a] * size + r]
-            for b in range(a + 1):
-                for s in range(size):
-                    row[near[b] * size + s] += block[a * size + r, b * size + s]
+__all__ = ["block_pattern", "permuted_panel"]
 
 
 @jit

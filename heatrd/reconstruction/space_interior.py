@@ -14,24 +14,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas
 
-from heatrd.kernels.blocks import scatter_gram
-from heatrd.kernels.posterior import posterior_features, posterior_moments
+from heatrd.kernels import gram as gram_kernels
+from heatrd.kernels.posterior import posterior_moments
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import Factor, factorised
 
-__all__ = ["Weights", "compressed", "optimal_additions", "optimal_weights", "posterior_gram", "tile_hessian"]
+__all__ = ["Weights", "gram_scratch", "optimal_additions", "optimal_weights", "posterior_gram", "tile_hessian"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 _DROP = 26.0  # terms of c below a relative 5e-12 are left out here
-_CHEAP = 5e6  # products below which empty columns may stay
-_FULL = 0.9  # share of used columns above which the others may stay
 _DROP_SQUARED = 16.0  # and in H, which only steers the step, below 1e-7
 _LEAST_PROGRESS = 0.1  # every step aims at this share of τ at most: many atoms that all but coincide slow it down
 _ROOM = 1e-2  # of the mass around it: what the slack of a heavy atom starts with
@@ -60,25 +58,17 @@ def posterior_gram(
     m, d = points.shape
     gram, second = np.zeros((m * size, m * size)), np.zeros((m if size > 1 else 0, d, d))
     pointer, near = near_atoms(tiles, points, log_w, drop)
-    for t in range(len(tiles)):
-        rows, some = tiles.rows(t), near[pointer[t] : pointer[t + 1]]
-        g = np.empty((rows.stop - rows.start, size * len(some)))
-        posterior_features(tiles.points[rows], mu[rows], points, log_w, some, drop, size, g, second)
-        g, some = compressed(g, some, size)
-        block = blas.ssyrk(1.0, g.astype(np.float32).T) if single else blas.dsyrk(1.0, g.T)
-        scatter_gram(block.T, some, size, gram)
+    work, block = gram_scratch(tiles, pointer, size, np.float32 if single else np.float64)
+    kernel = tiles.points, mu, tiles.starts, points, log_w, pointer, near, drop, size, work, block, gram, second
+    gram_kernels.posterior_gram(*kernel)
     return gram, second
 
 
-def compressed(features: FloatArray, near: IntArray, size: int) -> tuple[FloatArray, IntArray]:
-    """Without the atoms, or blocks of ``size`` columns, whose first column is zero at all nodes, if that pays."""
-    if features.size * features.shape[1] < _CHEAP:
-        return features, near
-    blocks = features.reshape(len(features), -1, size)
-    used = np.flatnonzero(blocks[:, :, 0].any(axis=0))
-    if len(used) > _FULL * len(near):
-        return features, near
-    return blocks[:, used].reshape(len(features), -1), near[used]
+def gram_scratch(tiles: Tiles, pointer: IntArray, size: int, kind: type) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Memory for the features of any one tile, and for their products."""
+    seen = np.diff(pointer) * size
+    features = int((np.diff(tiles.starts) * seen).max(initial=0))
+    return np.empty(features, dtype=kind), np.empty(int(seen.max(initial=0)) ** 2, dtype=kind)
 
 
 def tile_hessian(tiles: Tiles, points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:

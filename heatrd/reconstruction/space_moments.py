@@ -26,14 +26,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import blas
 
 from heatrd.certificate.space_dual import Tilt
-from heatrd.kernels.moments import moment_features, moment_gradient, moment_log_sum, transform_blocks
-from heatrd.kernels.blocks import scatter_gram
+from heatrd.kernels.moments import moment_gradient, moment_log_sum, transform_blocks
+from heatrd.kernels.gram import moment_gram
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import factorised
-from heatrd.reconstruction.space_interior import compressed
+from heatrd.reconstruction.space_interior import gram_scratch
 
 __all__ = ["Moments", "optimal_moments"]
 
@@ -149,22 +148,10 @@ class _Problem:
         moved = np.einsum("nij,ajk,nlk->nail", scaling, self.basis, scaling)
         transform = np.ascontiguousarray(moved[:, :, self.rows, self.columns].swapaxes(1, 2))
         gram = np.zeros((size * len(self.points),) * 2)
-        pointer, kept = self.near_rough
-        for tile in range(len(t)):
-            rows, near = t.rows(tile), kept[pointer[tile] : pointer[tile + 1]]
-            f = np.empty((rows.stop - rows.start, size * len(near)))
-            moment_features(
-                t.points[rows],
-                t.weights[rows],
-                self.points,
-                self.log_mass,
-                log_z[rows],
-                near,
-                _DROP_ROUGH,
-                f,
-            )
-            f, near = compressed(f, near, size)
-            scatter_gram(blas.dsyrk(1.0, f.T).T, near, size, gram)
+        pointer, near = self.near_rough
+        work, block = gram_scratch(t, pointer, size, np.float64)
+        where = t.points, t.weights, t.starts, self.points, self.log_mass, log_z, pointer, near
+        moment_gram(*where, _DROP_ROUGH, size, work, block, gram)
         transform_blocks(gram, transform)
         return gram
 
