@@ -222,7 +222,7 @@ class _RadialMeasured(Measured):
         high = values
         if len(self.all) > 1:
             other = self.value(1, np.abs(points))
-            high = np.maximum(values, other) + np.abs(values - other)
+            high = other + np.abs(values - other)
             top = max(top, float(high.max()))
         found, excess = self._maxima(points, values) if maxima else (np.zeros(0), np.zeros(0))
         where = np.abs(np.concatenate([points, found]))

@@ -236,7 +236,7 @@ class Measured:
         values = result.values[high].ravel()
         if len(fields) > 1 and len(high):
             other = values_on(fields[1], result, high, self.accuracy).ravel()
-            values = np.maximum(values, other) + np.abs(values - other)
+            values = other + np.abs(values - other)  # the finer one errs by less than they differ
             top = max(top, float(values.max()))
         found, excess = np.zeros((0, result.centres.shape[1])), np.zeros(0)
         if maxima:

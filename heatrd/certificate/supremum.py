@@ -35,10 +35,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _PIECES = 4  # subcells per axis of a side-2 cell
+_BATCH = 200_000  # values of subcells at once
 _LEVELS = 24
 _WORK = 60_000_000  # Bernstein coefficients refined in one bound
 _CHUNK = 4_000_000  # of them at once
-_BLOCK = {1: 64, 2: 16, 3: 6}  # cells a side evaluated together
+_BLOCK = {1: 64, 2: 16, 3: 12}  # cells a side evaluated together
 
 
 @lru_cache(maxsize=256)
@@ -288,20 +289,22 @@ def upper_bound(result: Scan, accuracy: float) -> float:
 
 def _subcells(result: Scan, m: int, target: float) -> tuple[FloatArray, float]:
     """The subcells in Bernstein form, (…, m, …, m), whose bound exceeds ``target``; the largest of the other bounds."""
-    dim = result.centres.shape[1]
-    pieces = np.einsum("ab,pbn->pan", _to_bernstein(m), _resample(result.count, m))
-    batch = max(1, 2_000_000 // m**dim // _PIECES**dim)
+    dim, n = result.centres.shape[1], result.count
+    pieces = np.einsum("ab,pbn->pan", _to_bernstein(m), _resample(n, m)).reshape(_PIECES * m, n)
+    batch = max(1, _BATCH // len(pieces) ** dim)
     top, live = 0.0, [np.zeros((0,) + (m,) * dim)]
     for first in range(0, len(result.values), batch):
-        block = result.values[first : first + batch]
-        for piece in product(range(_PIECES), repeat=dim):
-            b = block
-            for axis, p in enumerate(piece):
-                b = _along(pieces[p], b, axis + 1)
-            flat = b.reshape(len(b), -1).max(axis=1)
-            keep = flat > target
-            top = max(top, float(flat[~keep].max(initial=0.0)))
-            live.append(b[keep])
+        b = result.values[first : first + batch]
+        cells = len(b)
+        for _ in range(dim):  # the axis in front is resampled and goes last
+            b = b.reshape(cells, n, -1).transpose(0, 2, 1) @ pieces.T
+        b = b.reshape(cells, *(_PIECES, m) * dim)
+        bounds = b
+        for axis in range(dim):
+            bounds = bounds.max(axis=2 + axis)
+        keep = bounds > target
+        top = max(top, float(bounds[~keep].max(initial=0.0)))
+        live.append(b.transpose(0, *range(1, 2 * dim, 2), *range(2, 2 * dim + 1, 2))[keep])
     return np.concatenate(live), top
 
 

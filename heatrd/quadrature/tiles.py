@@ -18,13 +18,13 @@ On large tensor grids c is summed by a fast Gauss transform: with a lattice z of
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.kernels.posterior import near_boxes
+from heatrd.kernels.transform import spread
 
 __all__ = [
     "LOG_HUGE",
@@ -40,7 +40,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 _LARGE = 4.0  # side of a grid, √ε, from which the fast Gauss transform pays
-_SPARSE = 8  # a grid with this many places for each point on it still pays
 _DROP = {1: 38.0, 2: 38.0}  # e^-38 = 3e-17
 _DROP_SPACE = 28.0  # e^-28 = 7e-13: beyond the plane tolerances are wider
 LOG_HUGE = 600.0
@@ -152,23 +151,6 @@ def _outer_rows(a: FloatArray, factors: list[FloatArray]) -> FloatArray:
     return out
 
 
-def _spread(x: FloatArray, a: FloatArray, targets: list[FloatArray]) -> FloatArray:
-    """Σ_i a_i Π_k exp(−(x_ik − z_k)²) on the tensor grid z of ``targets``.
-
-    In space, points that themselves stand on a small tensor grid are carried over axis by axis.
-    """
-    if len(targets) > 2:
-        axes, places = zip(*(np.unique(column, return_inverse=True) for column in x.T))
-        shape = tuple(len(axis) for axis in axes)
-        if math.prod(shape) <= _SPARSE * len(x):
-            values = np.bincount(np.ravel_multi_index(places, shape), a, math.prod(shape)).reshape(shape)
-            for axis, z in zip(axes, targets):  # the axis in front is contracted, what replaces it goes last
-                values = np.tensordot(values, np.exp(-(np.subtract.outer(axis, z) ** 2)), axes=(0, 0))
-            return np.asarray(values, dtype=np.float64)
-    factors = [np.exp(-(np.subtract.outer(column, z) ** 2)) for column, z in zip(x.T, targets)]
-    return np.asarray((_outer_rows(a, factors[:-1]).T @ factors[-1]).reshape([len(z) for z in targets]))
-
-
 class Field:
     """c(y) = Σ_i a_i k(x_i − y) with its derivatives, at scattered points and on tensor grids.
 
@@ -228,16 +210,16 @@ class Field:
         reach = float(np.sqrt(np.log(max(4.0 * dim * total / drop, 10.0))))
         step = float(np.pi / np.sqrt(2 * np.log(4.0 * dim / drop)))
         lattice = [np.arange(np.floor((y.min() - reach) / step), np.ceil((y.max() + reach) / step) + 1) for y in axes]
-        values = np.zeros(tuple(len(z) for z in lattice))
-        for t in near:
-            rows = self.tiles.rows(t)
-            part = []
-            for k, z in enumerate(lattice):
-                first = max(int(np.ceil((self.tiles.low[t, k] - reach) / step) - z[0]), 0)
-                last = min(int(np.floor((self.tiles.high[t, k] + reach) / step) - z[0]) + 1, len(z))
-                part.append(slice(first, max(first, last)))
-            targets = [step * z[p] for z, p in zip(lattice, part)]
-            values[tuple(part)] += _spread(self.tiles.points[rows], self.a[rows], targets)
+        shape, starts = tuple(len(z) for z in lattice), np.array([z[0] for z in lattice])
+        low = np.ceil((self.tiles.low[near] - reach) / step) - starts
+        high = np.floor((self.tiles.high[near] + reach) / step) + 1 - starts
+        windows = [np.clip(ends, 0, shape).astype(np.int64) for ends in (low, high)]
+        values = np.zeros((1,) * (3 - dim) + shape)
+        if dim == 2:
+            windows = [np.insert(ends, 0, place, axis=1) for place, ends in enumerate(windows)]
+            starts = np.insert(starts, 0, 0.0)
+        spread(self.tiles.points, self.a, self.tiles.starts, near, *windows, step, starts, values)
+        values = values.reshape(shape)
         for k, (y, z) in enumerate(zip(axes, lattice)):
             last_factor = np.exp(-(np.subtract.outer(y, step * z) ** 2)) * (step * np.sqrt(2 / np.pi))
             values = np.moveaxis(np.tensordot(last_factor, values, axes=(1, k)), 0, k)
