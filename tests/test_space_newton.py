@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-
 import reference
+
 from heatrd.certificate.space import certify_law, space_problem
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import _finish, space_nodes

@@ -1,9 +1,9 @@
 """Kernels of posterior sums over the atoms near a tile: P_ij = w_j k(x_i − y_j)/Z(x_i), units of √ε.
 
-Rows ``starts[t]:starts[t + 1]`` of the nodes ``x`` form tile t, which sees the atoms ``near[pointer[t]:pointer[t + 1]]``;
-those whose posterior at a node is below e^−drop of the largest one are left out there. What a tile sees is gathered
-first, coordinate by coordinate, so that all loops run along atoms in memory order, and ``ROWS`` nodes are treated in
-one call, which costs as much as ten atoms.
+Rows ``starts[t]:starts[t + 1]`` of the nodes ``x`` form tile t, which sees the atoms
+``near[pointer[t]:pointer[t + 1]]``; those whose posterior at a node is below e^−drop of the largest one are left out
+there. What a tile sees is gathered first, coordinate by coordinate, so that all loops run along atoms in memory order,
+and ``ROWS`` nodes are treated in one call, which costs as much as ten atoms.
 """
 
 from __future__ import annotations

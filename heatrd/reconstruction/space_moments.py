@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heatrd.certificate.space_dual import Tilt
-from heatrd.kernels.moments import moment_gradient, moment_log_sum, transform_blocks
 from heatrd.kernels.gram import moment_gram
+from heatrd.kernels.moments import moment_gradient, moment_log_sum, transform_blocks
 from heatrd.quadrature.tiles import Tiles, near_atoms
 from heatrd.reconstruction.cholesky import factorised
 from heatrd.reconstruction.space_interior import gram_scratch
