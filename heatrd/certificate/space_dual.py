@@ -158,7 +158,7 @@ class NodalCheck:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supremum:
-    """The proved log sup c; local maxima of c above 1 and their excess; points where c is high and log⁺ c there."""
+    """The proved log sup c; local maxima of c above 1 and their excess; points where c exceeds 1, and log c there."""
 
     log: float
     maxima: FloatArray
@@ -226,23 +226,23 @@ class Measured:
         return max(float(special.logsumexp(a)) for a in log_a)
 
     def supremum(self, *, maxima: bool = True) -> Supremum:
-        """Prove a bound of sup c, and list where c is high; local maxima too unless they are not needed."""
+        """Prove a bound of sup c, and list where c exceeds 1; local maxima too unless they are not needed."""
         fields = self.fields()
         result = scan(fields[0], self.accuracy)
         top = upper_bound(result, self.accuracy)
         inner = tuple(range(1, result.values.ndim))
         high = np.flatnonzero(result.values.max(axis=inner, initial=0.0) > 0.9)
-        points = [result.points(int(cell)) for cell in high]
-        values = result.values[high].ravel()
+        values = result.values[high]
         if len(fields) > 1 and len(high):
-            other = values_on(fields[1], result, high, self.accuracy).ravel()
+            other = values_on(fields[1], result, high, self.accuracy)
             values = other + np.abs(values - other)  # the finer one errs by less than they differ
             top = max(top, float(values.max()))
         found, excess = np.zeros((0, result.centres.shape[1])), np.zeros(0)
         if maxima:
             found, excess = local_maxima(result, top, self.accuracy)
-        where = np.concatenate([*points, found])
-        logs = np.concatenate([np.log(np.maximum(values, 1.0)), np.log1p(excess)])
+        above = values > 1
+        where = np.concatenate([result.points(high, above), found])
+        logs = np.concatenate([np.log(values[above]), np.log1p(excess)])
         return Supremum(max(float(np.log(top)), self.beyond_range()), found, excess, where, logs)
 
 

@@ -35,33 +35,30 @@ def local_maxima(result: Scan, top: float, slack: float = 0.0) -> tuple[FloatArr
     grid's own.
     """
     dim = result.centres.shape[1]
-    flat = result.values.reshape(len(result.values), int(np.prod(result.values.shape[1:])))
-    high = np.flatnonzero(flat.max(axis=1, initial=0.0) > _HIGH)
+    inner = tuple(range(1, 1 + dim))
+    high = np.flatnonzero(result.values.max(axis=inner, initial=0.0) > _HIGH)
     if not len(high):
         return np.zeros((0, dim)), np.zeros(0)
     ascent = _Ascent(result, high)
-    y, excess = ascent.climbed(np.concatenate([_grid_maxima(result, int(cell)) for cell in high]))
+    values = result.values[high]
+    y, excess = ascent.climbed(result.points(high, _grid_maxima(values)))
     if excess.max(initial=0.0) < 0.5 * (top - 1) and top - 1 > 2 * slack:
         every = max(1, result.count // 6)
         thin = np.zeros((result.count,) * dim, dtype=bool)
         thin[(slice(every // 2, None, every),) * dim] = True
-        starts = [result.points(int(cell))[thin.ravel() & (flat[cell] > _HIGH)] for cell in high]
-        y, excess = ascent.climbed(np.concatenate([y, *starts]))
+        y, excess = ascent.climbed(np.concatenate([y, result.points(high, thin & (values > _HIGH))]))
     return y, excess
 
 
-def _grid_maxima(result: Scan, cell: int) -> FloatArray:
-    """Grid points of one cell not below their neighbours, and high."""
-    v = result.values[cell]
+def _grid_maxima(v: FloatArray) -> NDArray[np.bool_]:
+    """Grid points of each cell, (cells, n, …, n), not below their neighbours in it, and high."""
     top = v > _HIGH
-    for axis in range(v.ndim):
-        up = np.diff(v, axis=axis)
-        first = [slice(None)] * v.ndim
-        last = [slice(None)] * v.ndim
-        first[axis], last[axis] = slice(None, -1), slice(1, None)
-        top[tuple(first)] &= up <= 0
-        top[tuple(last)] &= up >= 0
-    return result.points(cell)[top.ravel()]
+    for axis in range(1, v.ndim):
+        low = (slice(None),) * axis + (slice(None, -1),)
+        up = (slice(None),) * axis + (slice(1, None),)
+        top[low] &= v[up] <= v[low]
+        top[up] &= v[up] >= v[low]
+    return top
 
 
 class _Ascent:

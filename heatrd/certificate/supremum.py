@@ -181,13 +181,11 @@ class Scan:
     def count(self) -> int:
         return int(self.values.shape[1]) if len(self.values) else 0
 
-    def points(self, cell: int) -> FloatArray:
-        """Grid points of one cell, shape (n^d, d), in the order of ``values[cell].ravel()``."""
-        return np.stack([g.ravel() for g in np.meshgrid(*self.axes(cell), indexing="ij")], axis=1)
-
-    def axes(self, cell: int) -> list[FloatArray]:
-        """The Chebyshev points of one cell, axis by axis."""
-        return [z + self.half * chebyshev_points(self.count) for z in self.centres[cell]]
+    def points(self, cells: IntArray, marked: NDArray[np.bool_]) -> FloatArray:
+        """The grid points of some cells that are marked, (…, d); ``marked`` has the shape of ``values[cells]``."""
+        cell, *place = np.nonzero(marked)
+        offsets = self.half * chebyshev_points(self.count)
+        return self.centres[cells[cell]] + np.stack([offsets[k] for k in place], axis=1)
 
 
 def degrees(accuracy: float, dim: int) -> tuple[int, int, float]:
