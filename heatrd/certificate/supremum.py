@@ -39,7 +39,7 @@ _BATCH = 200_000  # values of subcells at once
 _LEVELS = 24
 _WORK = 60_000_000  # Bernstein coefficients refined in one bound
 _CHUNK = 4_000_000  # of them at once
-_BLOCK = {1: 64, 2: 16, 3: 12}  # cells a side evaluated together
+_BLOCK = {1: 64, 2: 32, 3: 12}  # cells a side evaluated together
 
 
 @lru_cache(maxsize=256)
