@@ -19,6 +19,7 @@ from heatrd.errors import InvalidInput, TooLarge
 from heatrd.laws import DiscreteLaw
 from heatrd.quadrature.space import space_nodes
 from heatrd.quadrature.tiles import Field
+from heatrd.reconstruction.blas import one_blas_thread
 from heatrd.reconstruction.space_exchange import exchanged
 from heatrd.reconstruction.space_shape import MEMORY, predicted_bytes
 from heatrd.sources import Source
@@ -75,7 +76,14 @@ def reconstruct(
     if not (np.isfinite(epsilon) and epsilon > 0):
         raise InvalidInput(f"epsilon={epsilon} must be positive and finite")
     tol = DEFAULT_TOLERANCE.get(source.dim, 1e-6) if tol is None else float(tol)
-    deadline = time.thread_time() + seconds
+    with one_blas_thread():
+        return _reconstructed(source, epsilon, tol, start, time.thread_time() + seconds)
+
+
+def _reconstructed(
+    source: Source, epsilon: float, tol: float, start: DiscreteLaw | None, deadline: float
+) -> tuple[Certificate, str]:
+    """Regime by regime, until ``deadline`` (processor time of this thread)."""
     spacing = SPACING.get(source.dim, 0.42)
     problem = space_problem(source, epsilon)
     if problem.nodes.tail_energy / epsilon > _HEAVY:
