@@ -340,7 +340,14 @@ def test_critical_point_that_does_not_exist(capsys):
 
 
 def test_warmup(capsys):
-    assert run_json("warmup --json", capsys)["seconds"] >= 0
+    record = run_json("warmup --json", capsys)
+    assert record["seconds"] >= 0
+    assert {"line", "plane", "space"} <= set(record["solved"])
+    from heatrd.kernels import gram, line, moments, paths, transform
+
+    kernels = [gram.posterior_gram, line.newton_system, moments.moment_log_sum, paths.predict, transform.spread]
+    compiled = [k for k in kernels if hasattr(k, "signatures")]  # none under NUMBA_DISABLE_JIT=1
+    assert all(k.signatures for k in compiled)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
