@@ -34,7 +34,7 @@ def cloud(seed, n, d):
     return 1.5 * rng.standard_normal((n, d)), rng.random(n) / n
 
 
-@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
 def test_kernels_match_their_twins(d):
     (x, mu), (y, w) = cloud(1, 70, d), cloud(2, 9, d)
     tiles, size = make_tiles(x, mu), (d + 1) * (d + 2) // 2

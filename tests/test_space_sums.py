@@ -112,28 +112,29 @@ def test_fast_transform_stays_within_its_bound(d):
     assert errors[0] > errors[1] > errors[2]
 
 
-def test_posterior_kernels_match_their_twins():
-    x, mu = cloud(14, 90, 2)
-    y, w = cloud(15, 12, 2)
+@pytest.mark.parametrize("d", [1, 2, 3, 4])
+def test_posterior_kernels_match_their_twins(d):
+    x, mu = cloud(14, 90, d)
+    y, w = cloud(15, 12, d)
     tiles, log_w = make_tiles(x, mu), np.log(w)
-    pointer, near = near_atoms(tiles, y, log_w)
+    pointer, near = near_atoms(tiles, y, log_w, 38.0)
     where = tiles.starts, y, log_w, pointer, near
     log_z, p, xi = reference.posterior(tiles.points, y, w)
     out = np.empty(tiles.size)
     kernels.posterior_sum(tiles.points, *where, 38.0, out)
     np.testing.assert_allclose(out, log_z, atol=1e-12)
-    a, b = cloud(16, 12, 2)[::-1]
+    a, b = cloud(16, 12, d)[::-1]
     kernels.posterior_tilt(tiles.points, *where, 38.0, a, b, out)
     np.testing.assert_allclose(out, (p * (a + (xi * b).sum(axis=2))).sum(axis=1), rtol=1e-10)
-    c, gradient = np.zeros(12), np.zeros((12, 2))
+    c, gradient = np.zeros(12), np.zeros((12, d))
     kernels.posterior_moments(tiles.points, tiles.weights, *where, 38.0, out, c, gradient)
     np.testing.assert_allclose(c, tiles.weights @ p / w, rtol=1e-11)
     np.testing.assert_allclose(gradient, np.einsum("i,ij,ijk->jk", tiles.weights, p, xi) / w[:, None], atol=1e-11)
-    gram, second = posterior_gram(tiles, tiles.weights, y, log_w, 38.0, 3)
+    gram, second = posterior_gram(tiles, tiles.weights, y, log_w, 38.0, 1 + d)
     g = (np.concatenate([p[:, :, None], p[:, :, None] * xi], axis=2) / np.sqrt(w)[:, None]).reshape(len(x), -1)
-    np.testing.assert_allclose(gram, np.tril((g * tiles.weights[:, None]).T @ g), atol=1e-11)
+    np.testing.assert_allclose(gram, np.tril((g * tiles.weights[:, None]).T @ g), rtol=1e-11, atol=1e-11)
     moments = np.einsum("i,ij,ijk,ijl->jkl", tiles.weights, p, xi, xi) / w[:, None, None]
-    np.testing.assert_allclose(second, np.triu(np.ones((2, 2))) * moments, atol=1e-11)
+    np.testing.assert_allclose(second, np.triu(np.ones((d, d))) * moments, rtol=1e-11, atol=1e-11)
 
 
 def test_near_atoms_are_those_that_matter_somewhere_in_the_box():

@@ -34,12 +34,24 @@ def _log_sums(x, start, stop, atoms, u, m, drop, p, log_z):
                 value += a * (u[1, n] + 0.5 * u[3, n] * a + u[4, n] * b) + b * (u[2, n] + 0.5 * u[5, n] * b)
                 gap = p[r, n] - top
                 total += value * exponential(gap) if gap > -drop else 0.0
-        else:
+        elif d == 3:
             for n in range(m):
                 a, b, c = x[i, 0] - atoms[0, n], x[i, 1] - atoms[1, n], x[i, 2] - atoms[2, n]
                 value = u[0, n] - 0.5 * (u[4, n] + u[7, n] + u[9, n])
                 value += a * (u[1, n] + 0.5 * u[4, n] * a + u[5, n] * b + u[6, n] * c)
                 value += b * (u[2, n] + 0.5 * u[7, n] * b + u[8, n] * c) + c * (u[3, n] + 0.5 * u[9, n] * c)
+                gap = p[r, n] - top
+                total += value * exponential(gap) if gap > -drop else 0.0
+        else:
+            for n in range(m):
+                value, q = u[0, n], 1 + d
+                for k in range(d):
+                    a = x[i, k] - atoms[k, n]
+                    value += a * (u[1 + k, n] + 0.5 * u[q, n] * a) - 0.5 * u[q, n]
+                    q += 1
+                    for s in range(k + 1, d):
+                        value += a * (x[i, s] - atoms[s, n]) * u[q, n]
+                        q += 1
                 gap = p[r, n] - top
                 total += value * exponential(gap) if gap > -drop else 0.0
         log_z[r] = top + math.log(total) if total > 0.0 else math.nan
@@ -66,17 +78,14 @@ def moment_log_sum(x, starts, y, log_w, u, pointer, near, drop, log_z):
 
 
 @jit_sums
-def _shares(x, start, stop, atoms, logs, m, log_z, drop, p):
+def _shares(x, start, stop, atoms, logs, m, log_z, drop, p, top):
     """k/Z for the gathered centres at the nodes start … stop, in ``p``; zero where m_n k/Z is below e^−drop."""
-    d = x.shape[1]
+    log_terms(x, start, stop, atoms, logs, m, p, top)
     for r in range(stop - start):
-        i = start + r
-        level = log_z[i]
+        level = log_z[start + r]
         for n in range(m):
-            a, b = x[i, 0] - atoms[0, n], x[i, 1] - atoms[1, n]
-            c = x[i, d - 1] - atoms[d - 1, n]
-            log = -0.5 * (a * a + b * b + (c * c if d > 2 else 0.0)) - level
-            p[r, n] = exponential(log) if log + logs[0, n] > -drop else 0.0
+            log = p[r, n] - level
+            p[r, n] = exponential(log - logs[0, n]) if log > -drop else 0.0
 
 
 @jit_sums
@@ -108,7 +117,7 @@ def moment_gradient(x, mu, starts, y, log_m, log_z, pointer, near, drop, out):
     """Σ_i μ_i k f/Z (m, q), added to ``out``; terms with m_j k/Z below e^−drop are left out."""
     most, d = most_near(pointer), y.shape[1]
     p, atoms, found = np.empty((ROWS, most)), np.empty((d, most)), np.empty((out.shape[1], most))
-    logs, table = np.empty((1, most)), log_m.reshape(-1, 1)
+    logs, table, top = np.empty((1, most)), log_m.reshape(-1, 1), np.empty(ROWS)
     for t in range(starts.size - 1):
         first, last = pointer[t], pointer[t + 1]
         gather(y, near, first, last, atoms)
@@ -116,7 +125,7 @@ def moment_gradient(x, mu, starts, y, log_m, log_z, pointer, near, drop, out):
         found[:, : last - first] = 0.0
         for i in range(starts[t], starts[t + 1], ROWS):
             stop = min(i + ROWS, starts[t + 1])
-            _shares(x, i, stop, atoms, logs, last - first, log_z, drop, p)
+            _shares(x, i, stop, atoms, logs, last - first, log_z, drop, p, top)
             _add_gradients(x, mu, i, stop, atoms, last - first, p, found)
         scatter(found, near, first, last, out)
 
@@ -146,12 +155,12 @@ def _fill_features(x, mu, start, stop, atoms, m, p, size, out):
 def moment_features(x, mu, y, log_m, log_z, near, drop, out):
     """√μ_i k/Z f for the blocks ``near``, (n, near·q): rows of which the Hessian is the Gram matrix."""
     m, d = near.size, y.shape[1]
-    p, atoms, logs = np.empty((ROWS, m)), np.empty((d, m)), np.empty((1, m))
+    p, atoms, logs, top = np.empty((ROWS, m)), np.empty((d, m)), np.empty((1, m)), np.empty(ROWS)
     gather(y, near, 0, m, atoms)
     gather(log_m.reshape(-1, 1), near, 0, m, logs)
     for i in range(0, x.shape[0], ROWS):
         stop = min(i + ROWS, x.shape[0])
-        _shares(x, i, stop, atoms, logs, m, log_z, drop, p)
+        _shares(x, i, stop, atoms, logs, m, log_z, drop, p, top)
         _fill_features(x, mu, i, stop, atoms, m, p, (d + 1) * (d + 2) // 2, out)
 
 

@@ -99,16 +99,25 @@ def log_terms(x, start, stop, atoms, logs, m, p, top):
     """log w_n − ‖x_i − y_n‖²/2 for the gathered atoms at nodes start … stop, in ``p``; the largest in ``top``."""
     d, whole = x.shape[1], m - m % 4
     for r in range(stop - start):
-        x0, x1 = x[start + r, 0], x[start + r, 1]
+        i = start + r
         if d == 2:
+            x0, x1 = x[i, 0], x[i, 1]
             for n in range(m):
                 u, v = x0 - atoms[0, n], x1 - atoms[1, n]
                 p[r, n] = logs[0, n] - 0.5 * (u * u + v * v)
-        else:
-            x2 = x[start + r, 2]
+        elif d == 3:
+            x0, x1, x2 = x[i, 0], x[i, 1], x[i, 2]
             for n in range(m):
                 u, v, w = x0 - atoms[0, n], x1 - atoms[1, n], x2 - atoms[2, n]
                 p[r, n] = logs[0, n] - 0.5 * (u * u + v * v + w * w)
+        else:
+            for n in range(m):
+                p[r, n] = logs[0, n]
+            for k in range(d):
+                at = x[i, k]
+                for n in range(m):
+                    u = at - atoms[k, n]
+                    p[r, n] -= 0.5 * u * u
         a = b = c = e = -math.inf
         for n in range(0, whole, 4):  # four chains at once
             a, b, c, e = max(a, p[r, n]), max(b, p[r, n + 1]), max(c, p[r, n + 2]), max(e, p[r, n + 3])
