@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heatrd.kernels import _jit, gram
 from heatrd.kernels.exponential import exponential
 from heatrd.kernels.gram import compress, lower_product
 from heatrd.kernels.posterior import ROWS, posterior_sum
@@ -58,3 +59,11 @@ def test_sums_over_tiles_longer_than_a_block_of_rows_and_over_far_atoms(d):
     out = np.empty(len(x))
     posterior_sum(x, np.array([0, len(x)]), y, log_w, np.array([0, 6]), np.arange(6), 40.0, out)
     np.testing.assert_allclose(out, np.logaddexp.reduce(terms, axis=1), rtol=1e-14, atol=1e-13)
+
+
+def test_caches_depend_on_all_kernel_files():
+    """The machine code of a kernel holds that of others, whose files numba's own stamp does not cover."""
+    stamp = _jit._stamp()
+    assert {"gram.py", "moments.py", "posterior.py", "exponential.py"} <= {name for name, _, _ in stamp}
+    if hasattr(gram.posterior_gram, "_cache"):  # not under NUMBA_DISABLE_JIT=1
+        assert gram.posterior_gram._cache._cache_file._source_stamp == stamp

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -68,8 +70,23 @@ def jit(function: Callable[..., Any], fastmath: Any = False) -> Any:
     except RuntimeError:  # no locator: nowhere to write a cache
         return numba.njit(nogil=True, fastmath=fastmath)(function)
     if hasattr(dispatcher, "_cache"):  # absent under NUMBA_DISABLE_JIT=1
+        if hasattr(getattr(dispatcher._cache, "_cache_file", None), "_source_stamp"):
+            dispatcher._cache._cache_file._source_stamp = _stamp()
         dispatcher._cache = _ForgivingCache(dispatcher._cache)
     return dispatcher
+
+
+@cache
+def _stamp() -> tuple[tuple[str, float, int], ...]:
+    """Times and sizes of all kernel files: one kernel compiles another's code into its own.
+
+    numba looks at the file of a function only, and would go on with what was compiled from the old text of another.
+    """
+    try:
+        states = [(path.name, path.stat()) for path in sorted(Path(__file__).parent.glob("*.py"))]
+    except OSError:
+        return ()
+    return tuple((name, state.st_mtime, state.st_size) for name, state in states)
 
 
 def jit_sums(function: Callable[..., Any]) -> Any:
