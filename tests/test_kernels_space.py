@@ -1,6 +1,9 @@
 """The kernels of the problem in R^d that are not seen through their callers: exponentials and products."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -67,3 +70,19 @@ def test_caches_depend_on_all_kernel_files():
     assert {"gram.py", "moments.py", "posterior.py", "exponential.py"} <= {name for name, _, _ in stamp}
     if hasattr(gram.posterior_gram, "_cache"):  # not under NUMBA_DISABLE_JIT=1
         assert gram.posterior_gram._cache._cache_file._source_stamp == stamp
+
+
+def test_sums_are_the_same_whether_compiled_now_or_read_from_the_cache(tmp_path):
+    """Code that may sum in any order is vectorised one way alone and another inside its callers."""
+    program = (
+        "import numpy as np\n"
+        "from heatrd.kernels.posterior import posterior_sum\n"
+        "rng = np.random.default_rng(0)\n"
+        "x, y, out = rng.normal(size=(150, 2)), rng.normal(size=(37, 2)), np.empty(150)\n"
+        "places = np.array([0, 150]), y, np.log(rng.random(37)), np.array([0, 37]), np.arange(37)\n"
+        "posterior_sum(x, *places, 26.0, out)\n"
+        "print(out.tobytes().hex())"
+    )
+    where = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path))
+    runs = [subprocess.run([sys.executable, "-c", program], env=where, capture_output=True, text=True) for _ in "ab"]
+    assert runs[0].stdout and runs[0].stdout == runs[1].stdout, runs[1].stderr

@@ -94,7 +94,7 @@ def scatter(columns, near, first, last, out):
             out[j, k] += columns[k, n]
 
 
-@jit_sums
+@jit
 def log_terms(x, start, stop, atoms, logs, m, p, top):
     """log w_n − ‖x_i − y_n‖²/2 for the gathered atoms at nodes start … stop, in ``p``; the largest in ``top``."""
     d, whole = x.shape[1], m - m % 4
@@ -126,19 +126,23 @@ def log_terms(x, start, stop, atoms, logs, m, p, top):
         top[r] = max(max(a, b), max(c, e))
 
 
-@jit_sums
+@jit
 def _posterior_rows(x, start, stop, atoms, logs, m, drop, p, total, log_z):
     """w_n k(x_i − y_n) for the gathered atoms in units of the largest, in ``p``; their sums, and log Z(x_i)."""
     log_terms(x, start, stop, atoms, logs, m, p, log_z)
+    whole = m - m % 4
     for r in range(stop - start):
-        top, whole = log_z[r], 0.0
+        top = log_z[r]
         for n in range(m):
             gap = p[r, n] - top
-            value = exponential(gap) if gap > -drop else 0.0
-            p[r, n] = value
-            whole += value
-        total[r] = whole
-        log_z[r] = top + math.log(whole)
+            p[r, n] = exponential(gap) if gap > -drop else 0.0
+        a = b = c = d = 0.0
+        for n in range(0, whole, 4):  # in an order that does not depend on the compiler
+            a, b, c, d = a + p[r, n], b + p[r, n + 1], c + p[r, n + 2], d + p[r, n + 3]
+        for n in range(whole, m):
+            a += p[r, n]
+        total[r] = (a + b) + (c + d)
+        log_z[r] = top + math.log(total[r])
 
 
 @jit

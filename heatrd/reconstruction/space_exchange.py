@@ -39,7 +39,8 @@ _log = logging.getLogger(__name__)
 
 _CYCLES = 40
 _FILLING_CYCLES = 2  # before a dual is asked for
-_DAMPING = 1.0  # of tol: that of the tilt that Newton's method gives
+_DAMPINGS = (1.0, 1e2, 1e4)  # of tol: those of the tilts that Newton's method gives
+_WILD = 0.03  # nats: a tilt whose c costs more is damped further
 _MANY, _EARLY = 500, 3  # centres in the plane from which the first duals are Newton's
 _IDLE, _LAST_IDLE = 0.1, 0.01  # of tol: what two steps of the polish gain, before Newton's dual and at the end
 _SETTLED = 1e1  # of tol: gaps below which atoms are polished to the end
@@ -169,18 +170,27 @@ class _Exchange:
             return y, w, gap
         before, self.taylor = self.narrowing, 0.0
         if self._newton(cycle, y, w):
-            tilt = dual_tilt(self.tiles, y, w, _DAMPING * self.tol, curvature=self.views.steering)
+            y, w, gap = self._tilted(y, w, worst)
         else:
             radius = max(0.3 * 0.75**cycle, 0.13) * self.narrowing
             y, w, tilt = self._convex(y, w, radius, max(0.005 * self.tol, _SHARE * min(worst, 1e-4)))
-        self.dual = Completed.of(tilt)
-        y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
+            self.dual = Completed.of(tilt)
+            y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
         _log.debug("%d m=%d gap %.2e", cycle, len(w), gap)
         if gap > self.tol and self.narrowing == before:
             if self.taylor > 0.5 * gap:
                 self._narrow(self.taylor)
             elif gap > 0.5 * worst:
                 self._narrow()
+        return y, w, gap
+
+    def _tilted(self, y: FloatArray, w: FloatArray, worst: float) -> tuple[FloatArray, FloatArray, float]:
+        """As `_dualised`, by Newton's tilt; where the law is too far from the optimum for that, by damped ones."""
+        for damping in _DAMPINGS:
+            self.dual = Completed.of(dual_tilt(self.tiles, y, w, damping * self.tol, curvature=self.views.steering))
+            y, w, gap = self._completed(self.tiles, y, w, self._rough(worst))
+            if gap < np.inf:
+                break
         return y, w, gap
 
     def _close(self, cycle: int, gap: float) -> bool:
@@ -362,7 +372,7 @@ class _Exchange:
         given = self.dual.points
         left = self._dual_completed(tiles, y, w, accuracy)
         gap = self._gap(tiles, y, w) + left
-        if gap <= _GOOD_ENOUGH.get(self.dim, 0.4) * self.tol:
+        if self.late or gap == np.inf or gap <= _GOOD_ENOUGH.get(self.dim, 0.4) * self.tol:
             return y, w, gap
         new = squared_distances(self.dual.points, given).min(axis=1, initial=np.inf) > 0
         added, eta = merged(self.dual.points[new], self.dual.eta[new], _APART)
@@ -376,7 +386,7 @@ class _Exchange:
         return y, w, self._gap(tiles, y, w) + left
 
     def _dual_completed(self, tiles: Tiles, y: FloatArray, w: FloatArray, accuracy: float) -> float:
-        """Atoms in the dual where c exceeds 1 a little; what those that it lacks then still need.
+        """Atoms in the dual where c exceeds 1 a little; what those that it lacks then still need, or ∞ where c is wild.
 
         They are weighed anew, all together, where what new ones cost on top of those before would be too much.
         """
@@ -393,7 +403,9 @@ class _Exchange:
             _log.debug(
                 "   sup=%.2e matter=%.2e, %d of %d maxima need %.2e", found.log, matter, some.sum(), len(some), left
             )
-            if matter < _NEGLIGIBLE * self.tol or not len(missing.needs):
+            if times == 0 and matter > _WILD:
+                return np.inf
+            if matter < _NEGLIGIBLE * self.tol or not len(missing.needs) or self.late:
                 return left
             dear = left > _TOGETHER * self.tol and measured.loss() + left > enough
             anew = dear and 0 < times <= _ANEW
